@@ -1,0 +1,23 @@
+# llama.cpp v0.5.0 as a sub-project, statically linked. Its source is never part of this repository:
+# scripts/fetch-llama puts a checked copy at third_party/llama.cpp, and a checkout of your own is
+# taken with -DSWITCHYARD_LLAMA_DIR=DIR.
+set(SWITCHYARD_LLAMA_DIR "${PROJECT_SOURCE_DIR}/third_party/llama.cpp" CACHE PATH
+    "llama.cpp source tree to build against")
+if(NOT EXISTS "${SWITCHYARD_LLAMA_DIR}/tools/server/server-context.h")
+  message(FATAL_ERROR
+    "No llama.cpp v0.5.0 source at ${SWITCHYARD_LLAMA_DIR}. Run ./scripts/setup (or ./quickstart), "
+    "which fetches it and checks its hash, or pass -DSWITCHYARD_LLAMA_DIR=<your checkout>.")
+endif()
+
+set(BUILD_SHARED_LIBS OFF)
+set(LLAMA_BUILD_COMMON ON CACHE BOOL "" FORCE)
+set(LLAMA_BUILD_TOOLS ON CACHE BOOL "" FORCE)
+set(LLAMA_BUILD_SERVER ON CACHE BOOL "" FORCE)
+set(LLAMA_BUILD_MTMD ON CACHE BOOL "" FORCE)
+foreach(off TESTS EXAMPLES APP UI)
+  set(LLAMA_BUILD_${off} OFF CACHE BOOL "" FORCE)
+endforeach()
+set(LLAMA_USE_PREBUILT_UI OFF CACHE BOOL "" FORCE)
+set(LLAMA_TOOLS_INSTALL OFF CACHE BOOL "" FORCE)
+set(LLAMA_TESTS_INSTALL OFF CACHE BOOL "" FORCE)
+add_subdirectory("${SWITCHYARD_LLAMA_DIR}" llama.cpp EXCLUDE_FROM_ALL)

@@ -1,0 +1,69 @@
+#include "base/nearest.h"
+
+#include <algorithm>
+#include <cctype>
+#include <numeric>
+
+namespace switchyard {
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+/// Levenshtein distance, one row at a time.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::vector<std::string> nearest_names(std::string_view word, std::span<const std::string> candidates,
+                                       std::size_t limit) {
+  constexpr std::size_t kLongestName = 200;  // keeps the quadratic distance bounded
+  if (word.empty() || word.size() > kLongestName) return {};
+  const std::string wanted = lower(word);
+  std::vector<std::pair<std::size_t, const std::string*>> near;
+  for (const std::string& candidate : candidates) {
+    if (candidate.size() > kLongestName) continue;
+    const std::string name = lower(candidate);
+    const bool extends = wanted.size() >= 3 && name.starts_with(wanted);
+    const std::size_t distance = extends ? 1 : edit_distance(wanted, name);
+    if (distance <= std::max<std::size_t>(1, std::max(wanted.size(), name.size()) / 3)) {
+      near.emplace_back(distance, &candidate);
+    }
+  }
+  std::ranges::stable_sort(near, {}, &std::pair<std::size_t, const std::string*>::first);
+  std::vector<std::string> names;
+  for (const auto& [distance, name] : near) {
+    if (names.size() == limit) break;
+    names.push_back(*name);
+  }
+  return names;
+}
+
+std::string did_you_mean(std::string_view word, std::span<const std::string> candidates) {
+  const std::vector<std::string> names = nearest_names(word, candidates);
+  if (names.empty()) return {};
+  std::string text = "; did you mean ";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
+    text += '\'' + names[i] + '\'';
+  }
+  return text + '?';
+}
+
+}  // namespace switchyard

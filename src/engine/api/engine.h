@@ -1,0 +1,175 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "switchyard/byte_size.h"
+#include "switchyard/result.h"
+
+// What the rest of the program knows of an engine. No llama.cpp, HTTP or JSON type appears here, so
+// lifecycle, budget and routing are built and tested against fakes.
+
+namespace switchyard::engine {
+
+/// llama-server options of one version: canonical long name without dashes ("ctx-size", "model",
+/// "mmproj") -> value as text ("8192", "true"). Made and checked by engine/args.h.
+using ArgMap = std::map<std::string, std::string>;
+
+/// One loadable thing. Immutable once handed over.
+struct ModelSpec {
+  std::string model;         ///< the model's id
+  std::string version = "1"; ///< the version's name
+  std::string reply_name;    ///< what replies carry in `model`
+  ArgMap args;               ///< "model" is the GGUF's absolute path
+  std::string sha256 = {};   ///< hex pin of the GGUF, empty for none
+
+  bool operator==(const ModelSpec&) const = default;
+};
+
+/// Bytes that a loaded version takes, by kind and by where. `device` is "host" or a ggml device name.
+struct MemoryNeed {
+  struct Item {
+    std::string device;
+    ByteSize weights_mapped;  ///< file pages that the kernel can take back (mmap, not repacked)
+    ByteSize weights_private; ///< weights in buffers of their own (GPU, repacked, no mmap)
+    ByteSize context;         ///< KV cache or recurrent state
+    ByteSize compute;         ///< compute graph and output buffers
+    ByteSize vocabulary;      ///< tokenizer, tensor metadata, chat template and other heap of the model
+    ByteSize prompt_cache;    ///< most that the engine's own prompt cache may grow to
+    [[nodiscard]] ByteSize total() const {
+      return weights_mapped + weights_private + context + compute + vocabulary + prompt_cache;
+    }
+  };
+  std::vector<Item> items;  ///< one per device, "host" first
+};
+
+/// What is learnt of a version without loading it.
+struct Inspection {
+  std::string weights_key;  ///< equal for versions that share one copy of the weights
+  MemoryNeed need;
+  ArgMap resolved_args;     ///< the spec's args with what was unset and now is decided (ctx-size, ...)
+  std::uint32_t n_ctx = 0;
+  std::uint32_t n_ctx_train = 0;
+  std::uint32_t n_layers = 0;
+  std::uint32_t n_slots = 0;
+  std::uint64_t n_params = 0;
+  ByteSize file_size;
+  std::string architecture;
+  bool inp_vision = false;
+  bool inp_audio = false;
+  std::string details_json;  ///< GGUF metadata and tensor types, as `switchyard inspect --json` prints
+};
+
+/// The bounds within which unset sizes (context, GPU layers) are chosen.
+struct InspectOptions {
+  ByteSize host_budget;
+  std::map<std::string, ByteSize> device_budgets = {};
+};
+
+struct UploadedFile {
+  std::vector<std::uint8_t> data;
+  std::string filename;
+  std::string content_type;
+};
+
+/// One request for an engine, in llama-server's terms.
+struct Request {
+  std::string method;                         ///< "GET", "POST", "DELETE"
+  std::string path;                           ///< llama-server's path, without --api-prefix
+  std::map<std::string, std::string> params;  ///< query and path parameters, decoded
+  std::string query_string;
+  std::map<std::string, std::string> headers;
+  std::string body;
+  std::map<std::string, UploadedFile> files = {};
+  std::function<bool()> should_stop = [] { return false; };  ///< polled from engine threads
+};
+
+/// A reply that is pulled. One thread at a time; every call but status() may block while the engine
+/// works, and so may the destructor (llama.cpp goes on generating into a resumable stream).
+class Reply {
+ public:
+  virtual ~Reply() = default;
+  [[nodiscard]] virtual int status() const = 0;
+  [[nodiscard]] virtual const std::string& content_type() const = 0;
+  [[nodiscard]] virtual const std::map<std::string, std::string>& headers() const = 0;
+  [[nodiscard]] virtual bool is_stream() const = 0;
+  /// The whole body of a reply that is no stream.
+  [[nodiscard]] virtual std::string take_body() = 0;
+  /// The next bytes of a stream into `chunk` (possibly none); false after the last.
+  virtual bool next(std::string& chunk) = 0;
+};
+
+/// Counters of one engine since it was loaded, as last sampled (llama-server's /metrics).
+struct EngineSample {
+  std::uint64_t prompt_tokens = 0;
+  double prompt_seconds = 0;
+  std::uint64_t predicted_tokens = 0;
+  double predicted_seconds = 0;
+  std::uint64_t decode_calls = 0;
+  std::uint64_t busy_slot_sum = 0;  ///< busy slots added up over decode calls
+  std::uint64_t max_tokens = 0;     ///< longest sequence seen
+  std::uint32_t requests_processing = 0;
+  std::uint32_t requests_deferred = 0;
+};
+
+/// Keeps one version's weights in memory. Any thread.
+class Weights {
+ public:
+  virtual ~Weights() = default;
+  /// Gives the mapped pages back to the kernel (they stay in the page cache). Only while no engine
+  /// uses these weights; returns what was resident and is no longer.
+  virtual ByteSize release_pages() = 0;
+};
+
+/// A loaded version that answers requests. handle() from any thread, any number at once. The
+/// destructor waits for the engine's loop to end: no Reply may be alive, and it may take 100 ms.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  /// Blocks until the head of the reply is known (the first token of a stream, all of the rest).
+  /// Paths that the engine does not have give 404 as llama-server does. Never null, never throws.
+  [[nodiscard]] virtual std::unique_ptr<Reply> handle(Request request) = 0;
+  /// Counters; the last known ones when the engine does not answer within `patience`.
+  [[nodiscard]] virtual EngineSample sample(std::chrono::milliseconds patience) = 0;
+  /// llama-server's entry for /v1/models ("meta", ...) as a JSON object.
+  [[nodiscard]] virtual std::string info_json() const = 0;
+  /// A hold on the weights that outlives the engine: parked = this without the engine.
+  [[nodiscard]] virtual std::shared_ptr<Weights> weights() = 0;
+};
+
+/// How far a load is. `stage` is llama-server's ("text_model", "mmproj_model", "spec_model") or
+/// "warmup"; `value` within 0..1.
+struct LoadProgress {
+  std::string stage;
+  std::vector<std::string> stages;
+  double value = 0;
+};
+
+/// Makes engines. Any thread, several at once; every call blocks.
+class EngineLoader {
+ public:
+  virtual ~EngineLoader() = default;
+
+  /// Reads the file in a short-lived child process and predicts its memory; answered from a cache
+  /// when path, size, mtime and arguments are known. Errors: kNotFound, kCorruptFile,
+  /// kUnsupportedArchitecture, kInvalidArgument (arguments), kDoesNotFit is NOT one of them.
+  [[nodiscard]] virtual Result<Inspection> inspect(const ModelSpec& spec, const InspectOptions& options,
+                                                   std::stop_token stop) = 0;
+
+  /// Loads `spec` with the arguments that its inspection resolved, warms it up and lets it generate
+  /// once unless its weights are held already (a return from parked). `progress` is called from the
+  /// loading thread. On failure nothing of it stays in memory. Errors: as inspect, and kCancelled
+  /// after `stop`, kInternal with llama.cpp's own words as cause.
+  [[nodiscard]] virtual Result<std::unique_ptr<Engine>> load(
+      const ModelSpec& spec, const Inspection& inspection,
+      const std::function<void(const LoadProgress&)>& progress, std::stop_token stop) = 0;
+};
+
+}  // namespace switchyard::engine

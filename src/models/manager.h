@@ -1,0 +1,159 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "engine/api/engine.h"
+#include "models/types.h"
+#include "telemetry/event_bus.h"
+
+namespace switchyard::models {
+
+class Manager;
+
+/// A hold on a hot engine: while it lives the engine is neither parked nor unloaded. Move-only; any
+/// thread. `revoked()` asks its holder to end soon with an error (a drain's bound has passed, forced
+/// unload, shutdown); the engine still waits for the lease to be destroyed.
+class Lease {
+ public:
+  Lease() = default;
+  ~Lease() { release(); }
+  Lease(Lease&& other) noexcept;
+  Lease& operator=(Lease&& other) noexcept;
+  explicit operator bool() const { return engine_ != nullptr; }
+
+  [[nodiscard]] engine::Engine& engine() const { return *engine_; }
+  [[nodiscard]] const VersionRef& version() const { return ref_; }
+  [[nodiscard]] std::stop_token revoked() const { return revoked_; }
+  /// Gives it back early. The destructor does the same.
+  void release();
+
+ private:
+  friend class Manager;
+  Manager* manager_ = nullptr;
+  engine::Engine* engine_ = nullptr;
+  VersionRef ref_;
+  std::stop_token revoked_;
+  void* entry_ = nullptr;
+};
+
+/// Forgets a waiting acquire when destroyed or cancelled: its callback is then not called any more
+/// (or has been). The load it asked for goes on for others.
+class AcquireTicket {
+ public:
+  AcquireTicket() = default;
+  ~AcquireTicket() { cancel(); }
+  AcquireTicket(AcquireTicket&& other) noexcept;
+  AcquireTicket& operator=(AcquireTicket&& other) noexcept;
+  void cancel();
+
+ private:
+  friend class Manager;
+  Manager* manager_ = nullptr;
+  std::uint64_t id_ = 0;
+};
+
+struct AcquireOptions {
+  bool autoload = true;  ///< false: kInvalidArgument "model is not loaded" instead of a load
+  std::optional<Duration> timeout = {};  ///< gives kTimeout to the waiter; none = waits for the load
+};
+
+struct Counters {
+  std::uint64_t loads_ok = 0, loads_failed = 0, loads_cancelled = 0;
+  std::map<std::string, std::uint64_t> evictions;  ///< by reason: "models_max", "memory", "idle", "request"
+};
+
+/// Decides which versions are in memory and moves them there and away. All methods: any thread.
+/// None but those that say so block longer than a mutex. Callbacks run on the manager's executor or
+/// the caller's thread, never under a lock, and may call back into the manager.
+///
+/// Invariants (manager_test.cpp holds them against random histories):
+///  - an engine with a lease is never parked, unloaded or destroyed;
+///  - reserved bytes never pass the budget, hot + loading + warming + draining never pass models_max;
+///  - at most one load per version at a time; every waiter gets exactly one answer;
+///  - nothing is evicted for a version whose file has not been inspected or cannot fit.
+class Manager {
+ public:
+  struct Dependencies {
+    engine::EngineLoader& loader;
+    Executor& executor;   ///< runs inspections, loads, parks, unloads, callbacks; must outlive the manager
+    telemetry::EventBus& events;
+    const Clock& clock = Clock::steady();
+    bool own_timer = true;  ///< false: tests advance a fake clock and call tick()
+  };
+
+  Manager(Dependencies dependencies, Limits limits);
+  /// Revokes leases, waits for them, frees everything. Blocks.
+  ~Manager();
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+
+  // ---- catalog -----------------------------------------------------------------------------
+  /// Replaces the whole catalog. What did not change is not touched; a version that is gone or
+  /// changed drains and is freed. Preloads what says so (only in the first call when
+  /// `honour_preload`). Errors: kInvalidArgument for duplicate names; then nothing has changed.
+  enum class Preload : std::uint8_t { kNo, kYes };
+  Status set_catalog(std::vector<ModelDefinition> models, Preload preload);
+  void set_limits(Limits limits);
+  [[nodiscard]] Limits limits() const;
+
+  /// What a name in a request means: an id, one of a model's extra names, or `model@version`.
+  /// Errors: kNotFound with the nearest names.
+  [[nodiscard]] Result<VersionRef> resolve(std::string_view name) const;
+
+  [[nodiscard]] std::vector<ModelStatus> list() const;
+  [[nodiscard]] Result<ModelStatus> describe(std::string_view model_id) const;
+  [[nodiscard]] Counters counters() const;
+  /// Bytes reserved now on `device`.
+  [[nodiscard]] ByteSize reserved(const std::string& device = "host") const;
+
+  // ---- use ---------------------------------------------------------------------------------
+  /// Asks for a lease and calls `done` exactly once (unless the ticket is destroyed before): at once
+  /// on this thread when the version is hot, else when it has been made so or cannot be.
+  /// `done` must not block.
+  [[nodiscard]] AcquireTicket acquire(const VersionRef& ref, AcquireOptions options,
+                                      std::function<void(Result<Lease>)> done);
+  /// The same, blocking until there is an answer or `stop` is requested (kCancelled).
+  [[nodiscard]] Result<Lease> acquire_blocking(const VersionRef& ref, AcquireOptions options = {},
+                                               std::stop_token stop = {});
+
+  // ---- residency by hand ---------------------------------------------------------------------
+  // Each begins its work and returns; `done`, where given, is called once with how it ended. A
+  // version already there is success.
+  using Done = std::function<void(Status)>;
+  /// Makes it hot. Errors: kNotFound at once; by `done`: the load's error, kDoesNotFit, kCancelled.
+  Status load(const VersionRef& ref, Done done = {});
+  /// Drains for at most the model's drain_timeout, then revokes the leases; frees everything. A load
+  /// in progress is cancelled. Waiters of this version get kCancelled.
+  Status unload(const VersionRef& ref, Done done = {});
+  /// Drains without bound, then keeps the weights only. Errors: kConflict when nothing is loaded.
+  Status park(const VersionRef& ref, Done done = {});
+  /// parked -> hot; kConflict from any other state but hot.
+  Status resume(const VersionRef& ref, Done done = {});
+  /// Never evicted, parked or unloaded by the manager itself while pinned.
+  Status pin(std::string_view model_id, bool pinned);
+
+  // ---- time --------------------------------------------------------------------------------
+  /// Does what is due now (idle parks, waits that ran out, retries). Called by an own thread unless
+  /// Dependencies::own_timer is false.
+  void tick();
+  /// Refuses new acquires with kUnavailable from now on; what is held goes on.
+  void begin_shutdown();
+  /// Blocks until no lease is held, at most `bound`, then revokes and waits for the rest.
+  void drain_all(Duration bound);
+
+ private:
+  friend class Lease;
+  friend class AcquireTicket;
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace switchyard::models

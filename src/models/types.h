@@ -1,0 +1,90 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/api/engine.h"
+
+namespace switchyard::models {
+
+/// Names one version of one model. Written `model@version`.
+struct VersionRef {
+  std::string model;
+  std::string version;
+  [[nodiscard]] std::string to_string() const { return model + "@" + version; }
+  auto operator<=>(const VersionRef&) const = default;
+};
+
+/// Where a version is in its life. The table of legal moves is in lifecycle.h.
+enum class State : std::uint8_t {
+  kCold,       ///< nothing in memory
+  kLoading,    ///< from cold or parked, on the way to hot
+  kWarming,    ///< loaded; the first generation is running
+  kHot,        ///< answers
+  kDraining,   ///< no new leases; waits for the held ones, then parks or unloads
+  kParked,     ///< weights only
+  kUnloading,  ///< memory is being freed
+  kFailed,     ///< the last load failed; `error` says why; loads again on demand after `retry_at`
+};
+[[nodiscard]] std::string_view to_string(State state) noexcept;
+
+/// What one model may do and how it is treated; the same for all its versions.
+struct ModelSettings {
+  bool pin = false;      ///< never evicted or parked by the server itself
+  bool preload = false;  ///< made hot at start
+  std::optional<Duration> park_after = {};    ///< idle time until parked; none = only under pressure
+  std::optional<Duration> unload_after = {};  ///< idle time until cold
+  double weight = 1.0;   ///< eviction keeps a model with twice the weight twice as long
+  Duration drain_timeout = std::chrono::seconds(30);  ///< bound of an explicit unload (INI stop-timeout)
+  bool operator==(const ModelSettings&) const = default;
+};
+
+/// A model as catalogued.
+struct ModelDefinition {
+  std::string id;
+  std::vector<engine::ModelSpec> versions;  ///< oldest first; the last one is what the bare id means
+  std::vector<std::string> extra_names;     ///< further names that mean the model (llama-server's --alias)
+  std::vector<std::string> tags;            ///< shown, not used for routing
+  std::string source;  ///< "preset", "models_dir", "cache" (as llama-server's router says) or "config"
+  ModelSettings settings;
+};
+
+struct Limits {
+  std::uint32_t models_max = 4;  ///< hot engines, loading and draining ones included; 0 = no limit
+  ByteSize memory_budget;        ///< for the host; must be > 0
+  std::map<std::string, ByteSize> device_budgets = {};  ///< per ggml device
+  Duration max_wait = std::chrono::seconds(5);  ///< a held request waits this long before a busy model must give way
+  /// Least time a model that became hot stays so while others wait, even idle; none = as long as it
+  /// took to make it hot, at most 2 s, so that switching costs at most half of the time.
+  std::optional<Duration> min_residency = {};
+  Duration retry_backoff_first = std::chrono::seconds(1);  ///< after a failed load; doubles
+  Duration retry_backoff_most = std::chrono::minutes(5);
+};
+
+/// One version as `ls` shows it: a copy, valid at the moment it was taken.
+struct VersionStatus {
+  VersionRef ref;
+  State state = State::kCold;
+  bool pinned = false;
+  bool preload = false;
+  std::uint32_t leases = 0;
+  std::uint32_t waiting = 0;
+  std::optional<Error> error = {};          ///< of the last failed load or inspection
+  std::optional<engine::LoadProgress> progress = {};
+  std::optional<engine::Inspection> inspection = {};  ///< once known
+  std::optional<Duration> idle_for = {};    ///< hot or parked and unused for this long
+  std::optional<Duration> last_load_time = {};
+  std::string info_json;                    ///< the engine's own entry for /v1/models, empty before the first load
+};
+
+struct ModelStatus {
+  ModelDefinition definition;
+  std::vector<VersionStatus> versions;      ///< same order as definition.versions
+};
+
+}  // namespace switchyard::models

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/api/process_routes.h"
+#include "engine/download.h"
+#include "gateway/request_record.h"
+#include "http/server.h"
+#include "models/manager.h"
+#include "telemetry/event_bus.h"
+
+namespace switchyard::http {
+
+/// llama-server's --cors-* options, with its defaults.
+struct CorsOptions {
+  std::string origins = "*";  ///< "localhost" reflects local origins only
+  std::string methods = "GET, POST, DELETE, OPTIONS";
+  std::string headers = "*";
+  bool credentials = true;
+};
+
+struct AliasInfo {
+  std::string name;
+  models::VersionRef to;
+};
+
+/// engine/download.h as function objects, so that http/ needs no llama.cpp. Both or none; each blocks.
+struct DownloadFunctions {
+  std::function<Status(const std::string& repo)> check;
+  std::function<Status(const std::string& repo,
+                       const std::function<bool(const engine::DownloadProgress&)>& progress)>
+      download;
+  std::function<Status(const std::string& name)> remove;  ///< deletes a cached model's files
+};
+
+struct AppOptions {
+  std::string default_model;      ///< for requests without `model`; empty: such requests get 400
+  bool single_model = false;      ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
+  bool autoload = true;           ///< false: --no-models-autoload
+  std::vector<std::string> api_keys;  ///< empty: no key is asked for
+  CorsOptions cors;
+  std::string api_prefix;         ///< "/v9" in front of every path; empty for none
+  std::string version = "0.1.0";  ///< of this program
+  std::string build_info;         ///< engine::llama_build_info(), shown in /props
+  std::chrono::milliseconds sample_interval{2000};  ///< how often the engines' counters are read
+  std::size_t max_calls = 1024;   ///< threads that may work for requests at once
+
+  // What the rest of the program does for the API. An empty function makes its route refuse with a
+  // sentence that says so. These may block: they are called on a worker thread.
+  /// What a name means; empty: Manager::resolve(). Must be quick: called on the loop thread.
+  std::function<Result<models::VersionRef>(std::string_view name)> resolve;
+  /// Looks for new and changed models (GET /models?reload=1).
+  std::function<Status()> reload_catalog;
+  /// Applies the config file's differences; JSON text that says what changed.
+  std::function<Result<std::string>()> reload_config;
+  /// Must be quick: called on the loop thread.
+  std::function<std::vector<AliasInfo>()> list_aliases;
+  /// Begins a switch of `alias` to the version `to`; `done` is called once with how it ended.
+  std::function<void(const std::string& alias, const std::string& to, std::function<void(Status)> done)>
+      switch_alias;
+  DownloadFunctions downloads;
+  /// Told of every request an engine was asked for, after the metrics.
+  gateway::RequestObserver on_request;
+};
+
+/// The whole HTTP API: every dialect, keys, CORS, metrics. Any thread. The server that calls
+/// handler() must have been shut down before the App is destroyed; the destructor waits for the
+/// requests that are still running.
+class App {
+ public:
+  struct Dependencies {
+    models::Manager& manager;
+    telemetry::EventBus& events;
+    engine::ProcessRoutes* process_routes = nullptr;  ///< null: no resumable streams
+  };
+
+  App(Dependencies dependencies, AppOptions options);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  /// For Server::start().
+  [[nodiscard]] Handler handler();
+  /// For ServerOptions::error_response: errors found before a handler ran, in llama-server's form.
+  [[nodiscard]] static Response error_response(int status, std::string_view what);
+
+  /// Until this is called every route but the front page answers 503 "Loading model".
+  void set_ready();
+  /// New requests get 503, event streams end, held requests are refused; running ones go on.
+  void begin_shutdown();
+  /// Asks the running requests to stop as well: streams end with an error frame.
+  void stop_requests();
+  /// Requests that are held or running.
+  [[nodiscard]] std::size_t in_flight() const;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace switchyard::http

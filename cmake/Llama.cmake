@@ -1,8 +1,24 @@
 # llama.cpp v0.5.0 as a sub-project, statically linked. Its source is never part of this repository:
 # scripts/fetch-llama puts a checked copy at third_party/llama.cpp, and a checkout of your own is
 # taken with -DSWITCHYARD_LLAMA_DIR=DIR.
+#
+# -DSWITCHYARD_LLAMA_BUILD=DIR links the static libraries that another build directory of this
+# project has made already, instead of building them again: so do the sanitizer and clang builds,
+# in which llama.cpp itself stays uninstrumented.
 set(SWITCHYARD_LLAMA_DIR "${PROJECT_SOURCE_DIR}/third_party/llama.cpp" CACHE PATH
     "llama.cpp source tree to build against")
+set(SWITCHYARD_LLAMA_BUILD "" CACHE PATH "Build directory whose llama.cpp libraries are linked")
+
+if(SWITCHYARD_LLAMA_BUILD)
+  get_filename_component(llama_build "${SWITCHYARD_LLAMA_BUILD}" ABSOLUTE BASE_DIR "${PROJECT_SOURCE_DIR}")
+  if(NOT EXISTS "${llama_build}/llama-imports.cmake")
+    message(FATAL_ERROR "${llama_build} holds no built llama.cpp to link. Build there first: "
+                        "cmake --preset cpu && cmake --build build --target llama_libraries")
+  endif()
+  include("${llama_build}/llama-imports.cmake")
+  return()
+endif()
+
 if(NOT EXISTS "${SWITCHYARD_LLAMA_DIR}/tools/server/server-context.h")
   message(FATAL_ERROR
     "No llama.cpp v0.5.0 source at ${SWITCHYARD_LLAMA_DIR}. Run ./scripts/setup (or ./quickstart), "

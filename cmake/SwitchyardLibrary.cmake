@@ -24,3 +24,16 @@ function(switchyard_library name)
     set_property(GLOBAL APPEND PROPERTY SWITCHYARD_TEST_TARGETS ${name}_test)
   endif()
 endfunction()
+
+# switchyard_fuzzer(NAME SOURCES ... DEPENDS ...)
+# A libFuzzer program bin/NAME, built where SWITCHYARD_FUZZERS is on and nowhere else.
+# A folder NAME.corpus beside its source, if there is one, seeds it.
+function(switchyard_fuzzer name)
+  if(NOT SWITCHYARD_FUZZERS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} switchyard_warnings)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()

@@ -6,12 +6,17 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "engine/api/engine.h"
 #include "switchyard/result.h"
 
 // llama-server's options, read by llama.cpp's own tables, as plain text maps. Any thread; calls are
 // serialised inside, because llama.cpp's parser is not thread-safe.
+//
+// The canonical name of an option is the one that llama.cpp writes into presets: its last long name
+// ("n-gpu-layers", "n-predict", "embeddings", "reranking", "temperature"), but the --spec-... one
+// where there is one ("spec-draft-model").
 
 namespace switchyard::engine {
 
@@ -19,8 +24,8 @@ namespace switchyard::engine {
 enum class ArgScope {
   kModel,    ///< one model: context size, LoRA, template, ...; allowed per model
   kServer,   ///< the front: host, port, API keys, TLS, CORS, router settings; only for the whole server
-  kProcess,  ///< process-wide in llama.cpp (logging, NUMA, ...); only for the whole server
-  kRefused,  ///< would end the process or do something else (--help, --version, --completion-bash, ...)
+  kProcess,  ///< process-wide in llama.cpp (logging, NUMA, RPC); only for the whole server
+  kRefused,  ///< would end the process, or is not done here; every function below refuses it and says why
 };
 
 struct CanonicalArg {
@@ -30,21 +35,29 @@ struct CanonicalArg {
 };
 
 /// `key` is any spelling of an option without leading dashes ("c", "ctx-size", "ctx_size",
-/// "no-mmap", "LLAMA_ARG_CTX_SIZE"); the value is checked by llama.cpp's own handler on scratch
-/// parameters. Errors: kInvalidArgument, with the nearest names for an unknown key.
+/// "no-warmup", "LLAMA_ARG_CTX_SIZE"); the value of a model's option is checked by llama.cpp's own
+/// handler on scratch parameters. Errors: kInvalidArgument, with the nearest names for an unknown
+/// key; kUnimplemented for a refused one.
 [[nodiscard]] Result<CanonicalArg> canonical_arg(std::string_view key, std::string_view value);
 
-/// Command-line words ("-c", "4096", "--no-mmap", "--jinja", "--ctx-size=4096") to canonical options. Errors as above.
-[[nodiscard]] Result<ArgMap> parse_command_line(std::span<const std::string> words);
+/// Command-line words ("-c", "4096", "--no-warmup", "--jinja", "--ctx-size=4096") to canonical
+/// options. An option given again overrides, but lists (--lora, --alias, --api-key, ...) add up, as
+/// in llama-server. `own_names` ("--memory-budget") are the caller's, named where one may have been
+/// meant. Errors as above.
+[[nodiscard]] Result<ArgMap> parse_command_line(std::span<const std::string> words,
+                                                std::span<const std::string> own_names = {});
 
-/// Options set by LLAMA_ARG_* and the like in the environment. Values that do not parse are an error that names the variable.
+/// Options set by LLAMA_ARG_* and the like in the environment. Values that do not parse are an error
+/// that names the variable.
 [[nodiscard]] Result<ArgMap> args_from_environment();
 
 /// An INI preset file: section -> options; "*" is the common section. Includes the preset-only keys
-/// "load-on-startup", "stop-timeout", "dedup-cache-models". Errors name file, section and key.
+/// "load-on-startup", "stop-timeout", "dedup-cache-models". Options of the whole server are refused.
+/// Errors name file, line, section and key.
 [[nodiscard]] Result<std::map<std::string, ArgMap>> load_ini_presets(const std::string& path);
 
-/// Models of a folder as llama-server's router finds them: id -> {"model", "mmproj", "spec-draft-model"}.
+/// Models of a folder as llama-server's router finds them: id -> {"model", "mmproj",
+/// "spec-draft-model"}, absolute paths. Errors: kNotFound for a folder that is none.
 [[nodiscard]] Result<std::map<std::string, ArgMap>> scan_models_dir(const std::string& dir);
 
 /// The scope of a canonical name; kModel for preset-only keys.
@@ -52,5 +65,13 @@ struct CanonicalArg {
 
 /// Words for a command line that would give `args` again ("--ctx-size", "4096").
 [[nodiscard]] std::vector<std::string> to_command_line(const ArgMap& args);
+
+/// Every spelling with its dashes ("-c", "--ctx-size", "--no-warmup") that is not refused: for shell
+/// completion.
+[[nodiscard]] std::vector<std::string> option_names();
+
+/// Runs the process-wide options of `args` that llama.cpp acts on itself (--numa, --rpc). After
+/// llama.cpp has been started, before the first load. Errors: kInvalidArgument with llama.cpp's words.
+[[nodiscard]] Status apply_process_args(const ArgMap& args);
 
 }  // namespace switchyard::engine

@@ -62,17 +62,20 @@ class Exchange {
   /// the reader is slow and more than the high-water mark (256 KiB) is queued: then wait for `resume`
   /// given to when_writable() before writing more. Nothing is lost either way.
   virtual bool write(std::string bytes) = 0;
-  /// Calls `resume` once, on the loop thread, as soon as the queue is below the low-water mark or the
-  /// client is gone.
+  /// Calls `resume` once, on the loop thread, as soon as the queue is below the low-water mark (64 KiB) or
+  /// the client is gone; on this thread when it has gone already. `resume` must not block.
   virtual void when_writable(std::function<void()> resume) = 0;
   /// Ends the stream whole; the connection goes on to its next request.
   virtual void finish() = 0;
-  /// Ends the connection without a proper end, so that the client sees a cut and not an end.
+  /// Ends the connection without a proper end, so that the client sees a cut and not an end. What was
+  /// written before is still sent, for a few seconds.
   virtual void abort() = 0;
 
-  /// True once the client has closed its end or the connection broke. Cheap; poll freely.
+  /// True once the client has closed its end (also only its sending half) or the connection broke. A
+  /// whole response is still sent then, in case it can be; a stream's bytes are thrown away. Poll freely.
   [[nodiscard]] virtual bool client_gone() const = 0;
-  /// Calls `callback` once when the client goes (at once when it has), on the loop thread or this one.
+  /// Calls `callback` once when the client goes before the reply is complete (at once when it has), on
+  /// the loop thread or this one. It must not block.
   virtual void on_client_gone(std::function<void()> callback) = 0;
 };
 using ExchangePtr = std::shared_ptr<Exchange>;
@@ -84,11 +87,11 @@ struct ServerOptions {
   std::vector<std::string> hosts = {"127.0.0.1"};  ///< addresses, names, or paths ending in ".sock"
   std::uint16_t port = 8080;                       ///< 0: a free one, see Server::addresses()
   bool reuse_port = false;
-  std::string tls_key_file;                        ///< both or none
+  std::string tls_key_file;                        ///< both or none; Unix sockets stay plain
   std::string tls_cert_file;
   ByteSize max_body = ByteSize::mib(512);
   ByteSize max_header = ByteSize(64 << 10);
-  std::chrono::seconds header_timeout{30};         ///< slow-loris: time to send a whole head
+  std::chrono::seconds header_timeout{30};         ///< slow-loris: for a whole head, between parts of a body
   std::chrono::seconds idle_timeout{600};          ///< keep-alive connection without a request
   std::chrono::seconds write_timeout{3600};        ///< a reader that takes nothing at all
   /// Body for an error found before any handler ran (bad request line, body too large, ...).
@@ -96,7 +99,9 @@ struct ServerOptions {
 };
 
 /// Listens and speaks HTTP/1.1 with keep-alive that is kept: a connection is closed only when the
-/// client asks, the request was malformed, or it idled. One event-loop thread holds all sockets.
+/// client asks, the request was malformed, or it idled. One event-loop thread holds all sockets; each
+/// method may be called from any thread but that one, so not from a handler or a callback. Destroying
+/// it closes everything; exchanges may outlive it, and are then those of clients that have gone.
 class Server {
  public:
   /// Binds and listens; requests are answered from here on. Errors: kInvalidArgument (address, TLS

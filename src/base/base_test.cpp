@@ -47,8 +47,8 @@ TEST(ThreadPool, RunsEverythingBeforeItEnds) {
 }
 
 TEST(ThreadPool, BlockedTasksDoNotHoldBackOthers) {
+  std::latch all_running(4);  // outlives the pool, whose threads wait at it
   ThreadPool pool("test", 8);
-  std::latch all_running(4);
   for (int i = 0; i < 4; ++i) pool.post([&] { all_running.arrive_and_wait(); });
   all_running.wait();
 }

@@ -37,12 +37,12 @@ struct ModelSpec {
 struct MemoryNeed {
   struct Item {
     std::string device;
-    ByteSize weights_mapped;  ///< file pages that the kernel can take back (mmap, not repacked)
-    ByteSize weights_private; ///< weights in buffers of their own (GPU, repacked, no mmap)
-    ByteSize context;         ///< KV cache or recurrent state
-    ByteSize compute;         ///< compute graph and output buffers
-    ByteSize vocabulary;      ///< tokenizer, tensor metadata, chat template and other heap of the model
-    ByteSize prompt_cache;    ///< most that the engine's own prompt cache may grow to
+    ByteSize weights_mapped = {};  ///< file pages that the kernel can take back (mmap, not repacked)
+    ByteSize weights_private = {}; ///< weights in buffers of their own (GPU, repacked, no mmap)
+    ByteSize context = {};         ///< KV cache or recurrent state
+    ByteSize compute = {};         ///< compute graph and output buffers
+    ByteSize vocabulary = {};      ///< tokenizer, tensor metadata, chat template and other heap of the model
+    ByteSize prompt_cache = {};    ///< most that the engine's own prompt cache may grow to
     [[nodiscard]] ByteSize total() const {
       return weights_mapped + weights_private + context + compute + vocabulary + prompt_cache;
     }

@@ -1,0 +1,214 @@
+// The in-process engine on a real model: SmolLM2 from the models folder (scripts/fetch-models), skipped
+// with a reason where it is absent.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "engine/in_process.h"
+#include "engine/inspection_json.h"
+#include "engine/thread_budget.h"
+#include "engine/weights_store.h"
+
+namespace switchyard::engine {
+namespace {
+
+std::filesystem::path models_folder() {
+  const char* folder = std::getenv("SWITCHYARD_MODELS");
+  return folder != nullptr ? folder : SWITCHYARD_SOURCE_DIR "/models";
+}
+
+ModelSpec smollm2(ArgMap more = {}) {
+  ModelSpec spec{.model = "smollm2", .version = "1", .reply_name = "smollm2", .args = std::move(more)};
+  spec.args["model"] = (models_folder() / "SmolLM2-135M-Instruct.Q4_1.gguf").string();
+  spec.args.try_emplace("ctx-size", "1024");
+  spec.args.try_emplace("threads", "2");
+  return spec;
+}
+
+Request chat(const std::string& prompt, bool stream) {
+  return {.method = "POST",
+          .path = "/v1/chat/completions",
+          .params = {},
+          .query_string = "",
+          .headers = {},
+          .body = R"({"messages":[{"role":"user","content":")" + prompt +
+                  R"("}],"max_tokens":12,"temperature":0,"stream":)" + (stream ? "true" : "false") + "}"};
+}
+
+std::string content_of(const std::string& body) {
+  const std::size_t at = body.find("\"content\":\"");
+  return at == std::string::npos ? "" : body.substr(at, body.find("\"}", at) - at);
+}
+
+class EngineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(smollm2().args.at("model"))) {
+      GTEST_SKIP() << "no real model in " << models_folder() << ": run scripts/fetch-models";
+    }
+  }
+  Result<Inspection> inspect(const ModelSpec& spec) {
+    return loader_->inspect(spec, {.host_budget = ByteSize::gib(8)}, {});
+  }
+  Result<std::unique_ptr<Engine>> load(const ModelSpec& spec, std::stop_token stop = {}) {
+    auto inspection = inspect(spec);
+    if (!inspection) return std::unexpected(inspection.error());
+    return loader_->load(spec, *inspection, [this](const LoadProgress& p) { progress_.push_back(p); }, stop);
+  }
+  std::unique_ptr<EngineLoader> loader_ = make_in_process_loader({.helper_path = SWITCHYARD_INSPECT_HELPER});
+  std::vector<LoadProgress> progress_;
+};
+
+TEST_F(EngineTest, AnswersInOnePieceAndInAStream) {
+  auto engine = load(smollm2());
+  ASSERT_TRUE(engine) << engine.error().to_string();
+  EXPECT_EQ(progress_.back().stage, "warmup");
+  const auto whole = (*engine)->handle(chat("Say hello.", false));
+  ASSERT_EQ(whole->status(), 200);
+  const std::string body = whole->take_body();
+  EXPECT_NE(body.find("\"model\":\"smollm2\""), std::string::npos) << body;
+
+  const auto stream = (*engine)->handle(chat("Say hello.", true));
+  ASSERT_TRUE(stream->is_stream());
+  std::string all;
+  std::string chunk;
+  while (stream->next(chunk)) all += chunk;
+  all += chunk;
+  EXPECT_TRUE(all.ends_with("data: [DONE]\n\n")) << all;
+}
+
+TEST_F(EngineTest, UnknownPathIs404) {
+  auto engine = load(smollm2());
+  ASSERT_TRUE(engine);
+  EXPECT_EQ((*engine)->handle({.method = "GET", .path = "/nonsense", .params = {}, .query_string = "", .headers = {}, .body = ""})->status(), 404);
+}
+
+TEST_F(EngineTest, BadBodyIsTheHandlersError) {
+  auto engine = load(smollm2());
+  ASSERT_TRUE(engine);
+  Request request = chat("x", false);
+  request.body = R"({"messages": 5})";
+  EXPECT_EQ((*engine)->handle(std::move(request))->status(), 400);
+}
+
+TEST_F(EngineTest, ParkedWeightsAreFoundAgainAndTheReplyIsTheSame) {
+  const ModelSpec spec = smollm2();
+  auto engine = load(spec);
+  ASSERT_TRUE(engine);
+  const std::string before = content_of((*engine)->handle(chat("Count to five.", false))->take_body());
+  ASSERT_FALSE(before.empty());
+  const auto weights = (*engine)->weights();
+  engine->reset();
+  EXPECT_EQ(stored_models(), 1U);
+  EXPECT_GT(weights->release_pages().bytes(), 90'000'000U);
+  progress_.clear();
+  engine = load(spec);
+  ASSERT_TRUE(engine);
+  EXPECT_NE(progress_.back().stage, "warmup") << "a return from parked has proven itself before";
+  EXPECT_EQ(content_of((*engine)->handle(chat("Count to five.", false))->take_body()), before);
+}
+
+TEST_F(EngineTest, TwoContextSizesShareOneCopyOfTheWeights) {
+  auto a = load(smollm2());
+  auto b = load(smollm2({{"ctx-size", "2048"}}));
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(stored_models(), 1U);
+  EXPECT_EQ((*b)->handle(chat("Hi", false))->status(), 200);
+  a->reset();
+  EXPECT_EQ((*b)->handle(chat("Hi", false))->status(), 200);
+  b->reset();
+  EXPECT_EQ(stored_models(), 0U);
+}
+
+TEST_F(EngineTest, ACancelledLoadLeavesNothing) {
+  std::stop_source stop;
+  stop.request_stop();
+  const ModelSpec spec = smollm2();
+  const auto inspection = inspect(spec);
+  ASSERT_TRUE(inspection);
+  const auto engine = loader_->load(spec, *inspection, [](const LoadProgress&) {}, stop.get_token());
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(stored_models(), 0U);
+}
+
+TEST_F(EngineTest, SamplesCountUsersAndNotTheProof) {
+  auto engine = load(smollm2());
+  ASSERT_TRUE(engine);
+  EXPECT_EQ((*engine)->sample(std::chrono::seconds(5)).predicted_tokens, 0U);
+  (void)(*engine)->handle(chat("Say hello.", false))->take_body();
+  EXPECT_GT((*engine)->sample(std::chrono::seconds(5)).prompt_tokens, 0U);
+}
+
+TEST_F(EngineTest, UnsetContextTakesWhatTheBudgetAdmits) {
+  ModelSpec spec = smollm2();
+  spec.args.erase("ctx-size");
+  const auto roomy = loader_->inspect(spec, {.host_budget = ByteSize::gib(8)}, {});
+  ASSERT_TRUE(roomy) << roomy.error().to_string();
+  EXPECT_EQ(roomy->n_ctx, roomy->n_ctx_train);
+  const ByteSize need = roomy->need.items.front().total();
+  const auto tight = loader_->inspect(spec, {.host_budget = need - ByteSize::mib(40)}, {});
+  ASSERT_TRUE(tight);
+  EXPECT_LT(tight->n_ctx, tight->n_ctx_train);
+  EXPECT_GE(tight->n_ctx, 4096U);
+}
+
+TEST_F(EngineTest, BadFilesAreNamedAndClassified) {
+  const auto folder = std::filesystem::temp_directory_path() / ("switchyard-engine-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  const auto real = smollm2().args.at("model");
+  std::string head(1 << 20, '\0');
+  std::ifstream(real, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
+  std::string long_string = head;
+  for (int i = 0; i < 8; ++i) long_string[24 + static_cast<std::size_t>(i)] = i == 7 ? '\x10' : '\0';  // first key's length: 2^60
+  const std::vector<std::tuple<std::string, std::string, ErrorCode>> cases = {
+      {"text.gguf", "this is no model", ErrorCode::kCorruptFile},
+      {"empty.gguf", "", ErrorCode::kCorruptFile},
+      {"truncated.gguf", head, ErrorCode::kCorruptFile},
+      {"header.gguf", head.substr(0, 20000), ErrorCode::kCorruptFile},
+      {"length.gguf", long_string, ErrorCode::kCorruptFile},
+  };
+  for (const auto& [name, bytes, code] : cases) {
+    std::ofstream(folder / name, std::ios::binary) << bytes;
+    ModelSpec spec = smollm2();
+    spec.args["model"] = (folder / name).string();
+    const auto answer = inspect(spec);
+    ASSERT_FALSE(answer) << name;
+    EXPECT_EQ(answer.error().code, code) << name << ": " << answer.error().to_string();
+    EXPECT_NE(answer.error().message.find(name), std::string::npos) << answer.error().to_string();
+  }
+  ModelSpec missing = smollm2();
+  missing.args["model"] = (folder / "missing.gguf").string();
+  EXPECT_EQ(inspect(missing).error().code, ErrorCode::kNotFound);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ThreadBudget, SharesCoresAndNeverGivesNone) {
+  EXPECT_EQ(threads_for(2, 2, 0), 2);
+  EXPECT_EQ(threads_for(2, 2, 1), 1);
+  EXPECT_EQ(threads_for(2, 2, 5), 1);
+  EXPECT_EQ(threads_for(4, 16, 1), 4);
+  EXPECT_EQ(threads_for(16, 16, 3), 4);
+}
+
+TEST(InspectionJson, RoundTrips) {
+  Inspection i{.weights_key = "k", .need = {}, .resolved_args = {{"ctx-size", "4096"}}, .n_ctx = 4096,
+               .n_ctx_train = 8192, .n_layers = 30, .n_slots = 4, .n_params = 135, .file_size = ByteSize(98),
+               .architecture = "llama", .inp_vision = true, .inp_audio = false, .details_json = "{}"};
+  i.need.items.push_back({.device = "host", .weights_mapped = ByteSize(1), .weights_private = ByteSize(2),
+                          .context = ByteSize(3), .compute = ByteSize(4), .vocabulary = ByteSize(5),
+                          .prompt_cache = ByteSize(6)});
+  const auto back = inspection_from_json(to_json(Result<Inspection>(i)));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->need.items.front().total(), ByteSize(21));
+  EXPECT_EQ(back->resolved_args, i.resolved_args);
+  const auto error = inspection_from_json(to_json(Result<Inspection>(fail(ErrorCode::kNotFound, "m", "c"))));
+  EXPECT_EQ(error.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(inspection_from_json("nonsense").error().code, ErrorCode::kInternal);
+}
+
+}  // namespace
+}  // namespace switchyard::engine

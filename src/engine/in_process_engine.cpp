@@ -1,0 +1,207 @@
+#include "engine/in_process_engine.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <unordered_map>
+#include <utility>
+
+#include "engine/bridge.h"
+#include "engine/engine_reply.h"
+#include "engine/thread_budget.h"
+#include "engine/weights_store.h"
+
+namespace switchyard::engine {
+namespace {
+
+using Handler = server_http_context::handler_t server_routes::*;
+
+/// llama-server's routes of one model: "METHOD path" -> handler.
+const std::unordered_map<std::string, Handler>& route_table() {
+  using R = server_routes;
+  static const std::unordered_map<std::string, Handler> table = {
+      {"GET /health", &R::get_health},
+      {"GET /v1/health", &R::get_health},
+      {"GET /metrics", &R::get_metrics},
+      {"GET /props", &R::get_props},
+      {"POST /props", &R::post_props},
+      {"GET /models", &R::get_models},
+      {"GET /v1/models", &R::get_models},
+      {"POST /completion", &R::post_completions},
+      {"POST /completions", &R::post_completions},
+      {"POST /v1/completions", &R::post_completions_oai},
+      {"POST /chat/completions", &R::post_chat_completions},
+      {"POST /v1/chat/completions", &R::post_chat_completions},
+      {"POST /v1/chat/completions/control", &R::post_control},
+      {"POST /v1/responses", &R::post_responses_oai},
+      {"POST /responses", &R::post_responses_oai},
+      {"POST /v1/audio/transcriptions", &R::post_transcriptions_oai},
+      {"POST /audio/transcriptions", &R::post_transcriptions_oai},
+      {"POST /v1/messages", &R::post_anthropic_messages},
+      {"POST /infill", &R::post_infill},
+      {"POST /embedding", &R::post_embeddings},
+      {"POST /embeddings", &R::post_embeddings},
+      {"POST /v1/embeddings", &R::post_embeddings_oai},
+      {"POST /rerank", &R::post_rerank},
+      {"POST /reranking", &R::post_rerank},
+      {"POST /v1/rerank", &R::post_rerank},
+      {"POST /v1/reranking", &R::post_rerank},
+      {"POST /tokenize", &R::post_tokenize},
+      {"POST /detokenize", &R::post_detokenize},
+      {"POST /apply-template", &R::post_apply_template},
+      {"POST /chat/completions/input_tokens", &R::post_chat_completions_tok},
+      {"POST /v1/chat/completions/input_tokens", &R::post_chat_completions_tok},
+      {"POST /responses/input_tokens", &R::post_responses_tok_oai},
+      {"POST /v1/responses/input_tokens", &R::post_responses_tok_oai},
+      {"POST /v1/messages/count_tokens", &R::post_anthropic_count_tokens},
+      {"GET /lora-adapters", &R::get_lora_adapters},
+      {"POST /lora-adapters", &R::post_lora_adapters},
+      {"GET /slots", &R::get_slots},
+  };
+  return table;
+}
+
+constexpr std::string_view kSlotPath = "/slots/";
+
+EngineSample minus(EngineSample a, const EngineSample& b) {
+  a.prompt_tokens -= b.prompt_tokens;
+  a.prompt_seconds -= b.prompt_seconds;
+  a.predicted_tokens -= b.predicted_tokens;
+  a.predicted_seconds -= b.predicted_seconds;
+  a.decode_calls -= b.decode_calls;
+  a.busy_slot_sum -= b.busy_slot_sum;
+  return a;
+}
+
+LoadProgress to_progress(const json& payload) {
+  LoadProgress progress;
+  progress.stage = json_value(payload, "current", std::string());
+  progress.stages = json_value(payload, "stages", std::vector<std::string>());
+  progress.stages.emplace_back("warmup");
+  progress.value = json_value(payload, "value", 0.0);
+  return progress;
+}
+
+}  // namespace
+
+InProcessEngine::InProcessEngine(std::unique_ptr<common_params> params, std::string tag)
+    : params_(std::move(params)), tag_(std::move(tag)), routes_(*params_, context_) {}
+
+Result<std::unique_ptr<Engine>> InProcessEngine::load(std::unique_ptr<common_params> params,
+                                                      const std::string& tag, Proof proof,
+                                                      const std::function<void(const LoadProgress&)>& progress,
+                                                      const std::stop_token& stop) {
+  const std::string path = params->model.path;
+  const LogTag log_tag(tag);
+  const LogCapture log;
+  WeightsScope weights(stop);
+  std::unique_ptr<InProcessEngine> engine(new InProcessEngine(std::move(params), tag));
+  engine->context_.set_state_callback([&progress](server_state state, const json& payload) {
+    if (state == SERVER_STATE_LOADING && payload.contains("stages")) progress(to_progress(payload));
+  });
+  bool loaded = false;
+  {
+    const LoadingScope loading;
+    const DecodeScope decoding(engine->params_->cpuparams.n_threads, engine->params_->cpuparams_batch.n_threads);
+    try {
+      loaded = engine->context_.load_model(*engine->params_);
+    } catch (const std::exception& e) {
+      return fail(ErrorCode::kInternal, fmt::format("{}: llama.cpp could not load it", path), e.what());
+    }
+  }
+  if (stop.stop_requested()) return fail(ErrorCode::kCancelled, fmt::format("{}: the load was cancelled", path));
+  if (!loaded) return fail(ErrorCode::kInternal, fmt::format("{}: llama.cpp could not load it", path), log.text());
+  engine->context_.set_state_callback([](server_state, const json&) {});
+  engine->weights_ = weights.keep();
+  engine->routes_.update_meta(engine->context_);
+  engine->start_loop();
+  if (proof == Proof::kGenerate) {
+    progress({.stage = "warmup", .stages = {"warmup"}, .value = 0});
+    if (auto proven = engine->prove(); !proven) return std::unexpected(proven.error());
+    progress({.stage = "warmup", .stages = {"warmup"}, .value = 1});
+  }
+  return engine;
+}
+
+void InProcessEngine::start_loop() {
+  loop_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "engine-loop");
+    const LogTag log(tag_);
+    const DecodeScope decoding(params_->cpuparams.n_threads, params_->cpuparams_batch.n_threads);
+    context_.start_loop();
+  });
+  // A terminate() that came before the loop has begun would be lost: wait until it has answered.
+  bool answered = false;
+  while (!answered) before_users_ = take_sample(std::chrono::seconds(1), answered);
+}
+
+/// One real, short piece of the work that the engine was loaded for.
+Status InProcessEngine::prove() {
+  Request request{.method = "POST", .path = "/completion", .params = {}, .query_string = "", .headers = {},
+                  .body = R"({"prompt":"Hello","n_predict":1,"cache_prompt":false,"temperature":0})"};
+  if (params_->embedding) {
+    const bool rank = params_->pooling_type == LLAMA_POOLING_TYPE_RANK;
+    request.path = rank ? "/rerank" : "/embeddings";
+    request.body = rank ? R"({"query":"a","documents":["b"]})" : R"({"content":"Hello"})";
+  }
+  const auto reply = handle(std::move(request));
+  if (reply->status() != 200) {
+    return fail(ErrorCode::kInternal, fmt::format("{}: loaded, but its first generation failed", tag_), reply->take_body());
+  }
+  bool answered = false;
+  while (!answered) before_users_ = take_sample(std::chrono::seconds(1), answered);
+  return {};
+}
+
+InProcessEngine::~InProcessEngine() {
+  const LogTag log(tag_);
+  if (loop_.joinable()) {
+    context_.terminate();
+    loop_.join();
+  }
+}
+
+std::unique_ptr<Reply> InProcessEngine::handle(Request request) {
+  if (const auto route = route_table().find(request.method + ' ' + request.path); route != route_table().end()) {
+    return call_handler(routes_.*(route->second), std::move(request), tag_);
+  }
+  if (request.method == "POST" && request.path.starts_with(kSlotPath)) {
+    request.params["id_slot"] = request.path.substr(kSlotPath.size());
+    return call_handler(routes_.post_slots, std::move(request), tag_);
+  }
+  return not_found_reply();
+}
+
+EngineSample InProcessEngine::take_sample(std::chrono::milliseconds patience, bool& answered) {
+  auto reader = context_.get_response_reader();
+  server_task task(SERVER_TASK_TYPE_METRICS);
+  task.id = reader.get_new_id();
+  reader.post_task(std::move(task), true);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto result = reader.next([&] { return std::chrono::steady_clock::now() >= deadline; });
+  const auto* metrics = dynamic_cast<server_task_result_metrics*>(result.get());
+  answered = metrics != nullptr;
+  if (!answered) return {};
+  const server_metrics& m = metrics->metrics;
+  return {.prompt_tokens = m.prompt.count,
+          .prompt_seconds = static_cast<double>(m.prompt.time) / 1e6,
+          .predicted_tokens = m.predict.count,
+          .predicted_seconds = static_cast<double>(m.predict.time) / 1e6,
+          .decode_calls = m.n_decode,
+          .busy_slot_sum = m.n_busy_slots,
+          .max_tokens = m.n_tokens_max,
+          .requests_processing = static_cast<std::uint32_t>(metrics->n_processing_slots),
+          .requests_deferred = static_cast<std::uint32_t>(metrics->n_tasks_deferred)};
+}
+
+EngineSample InProcessEngine::sample(std::chrono::milliseconds patience) {
+  bool answered = false;
+  const EngineSample now = take_sample(patience, answered);
+  const MutexLock lock(sample_mutex_);
+  if (answered) last_sample_ = minus(now, before_users_);
+  return last_sample_;
+}
+
+std::string InProcessEngine::info_json() const { return safe_json_to_str(routes_.get_model_info()); }
+
+}  // namespace switchyard::engine

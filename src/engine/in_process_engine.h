@@ -1,0 +1,54 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/mutex.h"
+#include "common.h"
+#include "engine/api/engine.h"
+#include "server-context.h"
+
+namespace switchyard::engine {
+
+/// One server_context of llama.cpp with its loop on a thread of its own.
+class InProcessEngine final : public Engine {
+ public:
+  /// Whether the engine has to show that it can answer before it is handed over. A return from
+  /// parked has shown it already.
+  enum class Proof { kGenerate, kNone };
+
+  /// Loads; see EngineLoader::load. `tag` ("model@version") names it in log lines.
+  static Result<std::unique_ptr<Engine>> load(std::unique_ptr<common_params> params, const std::string& tag, Proof proof,
+                                              const std::function<void(const LoadProgress&)>& progress,
+                                              const std::stop_token& stop);
+  ~InProcessEngine() override;
+  InProcessEngine(const InProcessEngine&) = delete;
+  InProcessEngine& operator=(const InProcessEngine&) = delete;
+
+  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override;
+  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override;
+  [[nodiscard]] std::string info_json() const override;
+  [[nodiscard]] std::shared_ptr<Weights> weights() override { return weights_; }
+
+ private:
+  InProcessEngine(std::unique_ptr<common_params> params, std::string tag);
+
+  void start_loop();
+  [[nodiscard]] Status prove();
+  [[nodiscard]] EngineSample take_sample(std::chrono::milliseconds patience, bool& answered);
+
+  // Constant after load().
+  const std::unique_ptr<common_params> params_;
+  const std::string tag_;
+  std::shared_ptr<Weights> weights_;
+  server_context context_;
+  server_routes routes_;
+  std::thread loop_;
+  EngineSample before_users_;  // what the proof itself counted, taken off every sample
+
+  Mutex sample_mutex_;
+  EngineSample last_sample_ GUARDED_BY(sample_mutex_);
+};
+
+}  // namespace switchyard::engine

@@ -1,0 +1,76 @@
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <exception>
+#include <iostream>
+#include <iterator>
+
+#include "common.h"
+#include "engine/bridge.h"
+#include "engine/gguf_check.h"
+#include "engine/in_process.h"
+#include "engine/inspection_json.h"
+#include "engine/params.h"
+#include "engine/predict.h"
+#include "fmt/format.h"
+
+namespace switchyard::engine {
+namespace {
+
+/// A hostile file may make the parser allocate or spin: bound both, and die with the server.
+void limit_this_process() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const auto set = [](auto what, rlim_t most) {
+    const struct rlimit limit = {.rlim_cur = most, .rlim_max = most};
+    ::setrlimit(what, &limit);
+  };
+  set(RLIMIT_CORE, 0);
+  set(RLIMIT_CPU, 60);
+  set(RLIMIT_AS, rlim_t{32} << 30);
+  set(RLIMIT_FSIZE, rlim_t{1} << 20);
+}
+
+Result<Inspection> inspect_here(const InspectionRequest& request) {
+  const auto model = request.spec.args.find("model");
+  if (model == request.spec.args.end()) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("model '{}' names no file", request.spec.model));
+  }
+  auto summary = check_gguf(model->second);
+  if (!summary) return std::unexpected(summary.error());
+  auto params = make_params(request.spec);
+  if (!params) return std::unexpected(params.error());
+  Inspection inspection;
+  inspection.file_size = summary->file_size;
+  inspection.architecture = summary->architecture;
+  inspection.details_json = std::move(summary->details_json);
+  if (auto predicted = predict_memory(request.spec, request.options, request.default_prompt_cache, **params, inspection);
+      !predicted) {
+    return std::unexpected(predicted.error());
+  }
+  return inspection;
+}
+
+}  // namespace
+
+int run_inspect_child() {
+  limit_this_process();
+  start_process_bridge();
+  const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+  std::string answer;
+  try {
+    const auto request = inspection_request_from_json(text);
+    answer = to_json(request ? inspect_here(*request) : Result<Inspection>(std::unexpected(request.error())));
+  } catch (const std::bad_alloc&) {
+    answer = to_json(Result<Inspection>(
+        fail(ErrorCode::kCorruptFile, "the file asks for more memory than an inspection may use: it is corrupt")));
+  } catch (const std::exception& e) {
+    answer = to_json(Result<Inspection>(fail(ErrorCode::kCorruptFile, "the file cannot be read as a model", e.what())));
+  }
+  std::cout << answer << std::flush;
+  // Nothing to tear down is worth the time: the answer is written.
+  ::_exit(0);
+}
+
+}  // namespace switchyard::engine

@@ -1,0 +1,83 @@
+#include "engine/inspector.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "engine/child_process.h"
+#include "engine/in_process.h"
+#include "engine/inspection_json.h"
+
+namespace switchyard::engine {
+namespace {
+
+constexpr std::chrono::seconds kInspectionTakesAtMost{60};
+constexpr int kCacheFormat = 1;  // raise when Inspection or the prediction changes
+
+/// Options whose value is a file that shapes the prediction.
+constexpr const char* kFileOptions[] = {"model", "mmproj", "spec-draft-model", "lora", "lora-scaled"};
+
+/// Everything that the answer depends on. Empty when the model file cannot be read: then nothing is cached.
+std::string cache_key(const std::string& request_json, const ArgMap& args) {
+  std::string key = fmt::format("{}|{}|", kCacheFormat, llama_build_info());
+  for (const char* name : kFileOptions) {
+    const auto it = args.find(name);
+    if (it == args.end()) continue;
+    struct stat st = {};
+    if (::stat(it->second.c_str(), &st) != 0) {
+      if (std::strcmp(name, "model") == 0) return {};
+      continue;
+    }
+    key += fmt::format("{}:{}:{}.{}:{}|", name, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino);
+  }
+  return key + request_json;
+}
+
+Error crash_error(const std::string& path, const ChildResult& child) {
+  const std::string how = child.signal != 0 ? fmt::format("was ended by signal {} ({})", child.signal, ::strsignal(child.signal))
+                                            : fmt::format("ended with status {}", child.exit_code);
+  return {ErrorCode::kCorruptFile,
+          fmt::format("{}: the process that inspected this file {}: the file is corrupt or uses something that this "
+                      "build of llama.cpp cannot read",
+                      path, how),
+          child.error_tail};
+}
+
+}  // namespace
+
+Inspector::Inspector(std::string helper_path, const std::string& cache_path, ByteSize default_prompt_cache)
+    : helper_path_(std::move(helper_path)),
+      default_prompt_cache_(default_prompt_cache),
+      cache_(cache_path) {}
+
+Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOptions& options, const std::stop_token& stop) {
+  const auto model = spec.args.find("model");
+  if (model == spec.args.end() || model->second.empty()) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("model '{}' names no file", spec.model));
+  }
+  if (std::error_code ec; !std::filesystem::exists(model->second, ec)) {
+    return fail(ErrorCode::kNotFound, fmt::format("{}: no such file", model->second));
+  }
+  const std::string request =
+      to_json(InspectionRequest{.spec = spec, .options = options, .default_prompt_cache = default_prompt_cache_});
+  const std::string key = cache_key(request, spec.args);
+  if (!key.empty()) {
+    if (const auto known = cache_.get(key)) {
+      if (auto inspection = inspection_from_json(*known)) return inspection;
+    }
+  }
+  auto child = run_child(helper_path_, {"inspect-child"}, request, kInspectionTakesAtMost, stop);
+  if (!child) {
+    Error error = child.error();
+    error.message = fmt::format("{}: cannot be inspected: {}", model->second, error.message);
+    return std::unexpected(error);
+  }
+  if (child->exit_code != 0) return std::unexpected(crash_error(model->second, *child));
+  auto inspection = inspection_from_json(child->output);
+  if (inspection && !key.empty()) cache_.put(key, child->output);
+  return inspection;
+}
+
+}  // namespace switchyard::engine

@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "base/mutex.h"
+#include "build-info.h"
+#include "common.h"
+#include "engine/bridge.h"
+#include "engine/engine_reply.h"
+#include "engine/in_process.h"
+#include "engine/in_process_engine.h"
+#include "engine/inspector.h"
+#include "engine/params.h"
+#include "engine/thread_budget.h"
+#include "engine/weights_store.h"
+#include "server-stream.h"
+
+namespace switchyard::engine {
+namespace {
+
+/// Serialises what llama.cpp does not lock on weights that several engines share: LoRA adapters
+/// live in an unlocked set of the llama_model, so loads and frees of one weights_key take turns.
+class KeyedMutexes {
+ public:
+  std::shared_ptr<Mutex> get(const std::string& key) {
+    const MutexLock lock(mutex_);
+    auto& weak = mutexes_[key];
+    auto mutex = weak.lock();
+    if (mutex == nullptr) weak = mutex = std::make_shared<Mutex>();
+    return mutex;
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<std::string, std::weak_ptr<Mutex>> mutexes_ GUARDED_BY(mutex_);
+};
+
+/// An engine whose end takes its turn among those that share its weights.
+class SerialisedEngine final : public Engine {
+ public:
+  SerialisedEngine(std::unique_ptr<Engine> inner, std::shared_ptr<Mutex> turn)
+      : turn_(std::move(turn)), inner_(std::move(inner)) {}
+  ~SerialisedEngine() override {
+    const MutexLock lock(*turn_);
+    inner_.reset();
+  }
+  SerialisedEngine(const SerialisedEngine&) = delete;
+  SerialisedEngine& operator=(const SerialisedEngine&) = delete;
+
+  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override { return inner_->handle(std::move(request)); }
+  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override { return inner_->sample(patience); }
+  [[nodiscard]] std::string info_json() const override { return inner_->info_json(); }
+  [[nodiscard]] std::shared_ptr<Weights> weights() override { return inner_->weights(); }
+
+ private:
+  const std::shared_ptr<Mutex> turn_;
+  std::unique_ptr<Engine> inner_;
+};
+
+class InProcessLoader final : public EngineLoader {
+ public:
+  explicit InProcessLoader(const LoaderOptions& options)
+      : inspector_(options.helper_path.empty() ? std::filesystem::read_symlink("/proc/self/exe").string()
+                                               : options.helper_path,
+                   options.cache_path, options.default_prompt_cache) {
+    start_process_bridge();
+    set_thread_budget(options.threads);
+  }
+  ~InProcessLoader() override { stop_process_bridge(); }
+  InProcessLoader(const InProcessLoader&) = delete;
+  InProcessLoader& operator=(const InProcessLoader&) = delete;
+
+  [[nodiscard]] Result<Inspection> inspect(const ModelSpec& spec, const InspectOptions& options,
+                                           std::stop_token stop) override {
+    return inspector_.inspect(spec, options, stop);
+  }
+
+  [[nodiscard]] Result<std::unique_ptr<Engine>> load(const ModelSpec& spec, const Inspection& inspection,
+                                                     const std::function<void(const LoadProgress&)>& progress,
+                                                     std::stop_token stop) override {
+    ModelSpec resolved = spec;
+    resolved.args = inspection.resolved_args;
+    auto params = make_params(resolved);
+    if (!params) return std::unexpected(params.error());
+    // A return from parked: these weights with these options have answered before.
+    const std::string proof_key = inspection.weights_key + join(resolved.args);
+    const bool returning = weights_are_held(inspection.weights_key) && is_proven(proof_key);
+    if (returning) (*params)->warmup = false;
+    const auto turn = turns_.get(inspection.weights_key);
+    const MutexLock lock(*turn);
+    auto engine = InProcessEngine::load(
+        std::move(*params), spec.model + "@" + spec.version,
+        returning ? InProcessEngine::Proof::kNone : InProcessEngine::Proof::kGenerate, progress, stop);
+    if (!engine) return std::unexpected(engine.error());
+    set_proven(proof_key);
+    return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
+  }
+
+ private:
+  static std::string join(const ArgMap& args) {
+    std::string text;
+    for (const auto& [name, value] : args) text += fmt::format("{}={};", name, value);
+    return text;
+  }
+  [[nodiscard]] bool is_proven(const std::string& key) {
+    const MutexLock lock(mutex_);
+    return proven_.contains(key);
+  }
+  void set_proven(const std::string& key) {
+    const MutexLock lock(mutex_);
+    proven_.insert(key);
+  }
+
+  Inspector inspector_;
+  KeyedMutexes turns_;
+  Mutex mutex_;
+  std::set<std::string> proven_ GUARDED_BY(mutex_);  // what has generated once since the start
+};
+
+class StreamRoutes final : public ProcessRoutes {
+ public:
+  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override {
+    const std::string route = request.method + ' ' + request.path;
+    if (route == "GET /v1/stream") return call_handler(get_, std::move(request), tag_);
+    if (route == "DELETE /v1/stream") return call_handler(delete_, std::move(request), tag_);
+    if (route == "POST /v1/streams/lookup") return call_handler(lookup_, std::move(request), tag_);
+    return not_found_reply();
+  }
+
+ private:
+  const std::string tag_ = "streams";
+  const server_http_context::handler_t get_ = server_stream_make_get_handler();
+  const server_http_context::handler_t delete_ = server_stream_make_delete_handler();
+  const server_http_context::handler_t lookup_ = server_stream_make_lookup_handler();
+};
+
+}  // namespace
+
+std::unique_ptr<EngineLoader> make_in_process_loader(LoaderOptions options) {
+  return std::make_unique<InProcessLoader>(options);
+}
+
+std::unique_ptr<ProcessRoutes> make_process_routes() { return std::make_unique<StreamRoutes>(); }
+
+std::string llama_build_info() { return ::llama_build_info(); }
+
+std::vector<Device> list_devices() {
+  start_process_bridge();
+  std::vector<Device> devices;
+  for (std::size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+    ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+    std::size_t free = 0;
+    std::size_t total = 0;
+    ggml_backend_dev_memory(dev, &free, &total);
+    devices.push_back({.name = ggml_backend_dev_name(dev),
+                       .description = ggml_backend_dev_description(dev),
+                       .total = ByteSize(total),
+                       .free = ByteSize(free)});
+  }
+  return devices;
+}
+
+}  // namespace switchyard::engine

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+
+namespace switchyard::engine {
+
+/// Shares the machine's cores between the engines that are decoding and the loads in progress. Two
+/// engines whose threads together outnumber the cores stall each other at ggml's spinning barriers
+/// (320 ms a token instead of 12 was measured), so before each llama_decode the calling engine takes
+/// cores / (busy engines + loads) threads, at least one, and all that it was configured for when it
+/// is alone. The decision is made in the wrapped llama_decode, on the engine's own thread.
+///
+/// Call once before any engine exists. `cores` = 0 means the physical cores.
+void set_thread_budget(std::uint32_t cores);
+[[nodiscard]] std::uint32_t thread_budget();
+
+/// Makes this thread's decodes take part in the budget, for one scope: an engine's loop or its load.
+/// `threads` and `threads_batch` are what the engine is configured for and never exceeded.
+class DecodeScope {
+ public:
+  DecodeScope(std::int32_t threads, std::int32_t threads_batch);
+  ~DecodeScope();
+  DecodeScope(const DecodeScope&) = delete;
+  DecodeScope& operator=(const DecodeScope&) = delete;
+};
+
+/// Counts a load in progress: a core is left to it.
+class LoadingScope {
+ public:
+  LoadingScope();
+  ~LoadingScope();
+  LoadingScope(const LoadingScope&) = delete;
+  LoadingScope& operator=(const LoadingScope&) = delete;
+};
+
+/// What an engine gets: pure, for the tests. `others` counts other busy engines and loads.
+[[nodiscard]] std::int32_t threads_for(std::int32_t configured, std::uint32_t cores, std::uint32_t others);
+
+}  // namespace switchyard::engine

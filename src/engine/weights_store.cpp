@@ -1,0 +1,308 @@
+#include "engine/weights_store.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "llama.h"
+
+extern "C" {
+llama_model* __real_llama_model_load_from_file(const char* path, llama_model_params params);
+void __real_llama_model_free(llama_model* model);
+}
+
+namespace switchyard::engine {
+namespace {
+
+/// path, size, mtime and inode of one file; empty when it cannot be read.
+std::string file_identity(const std::string& path) {
+  struct stat st = {};
+  if (::stat(path.c_str(), &st) != 0) return {};
+  return fmt::format("{}|{}|{}.{}|{}", path, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino);
+}
+
+/// "x-00001-of-00003.gguf" -> all three; any other path -> itself.
+std::vector<std::string> split_files(const std::string& path) {
+  int number = 0;
+  int count = 0;
+  const std::size_t dash = path.rfind("-00001-of-");
+  if (dash == std::string::npos || std::sscanf(path.c_str() + dash, "-%5d-of-%5d", &number, &count) != 2) {
+    return {path};
+  }
+  std::vector<std::string> files;
+  for (int i = 1; i <= count; ++i) {
+    files.push_back(fmt::format("{}-{:05}-of-{:05}.gguf", path.substr(0, dash), i, count));
+  }
+  return files;
+}
+
+struct Entry {
+  enum class Phase { kLoading, kReady } phase = Phase::kLoading;
+  std::string path;
+  llama_model* model = nullptr;
+  std::size_t holds = 0;
+};
+
+/// The store. Invariant: an entry in kReady has a model and at least one hold; one in kLoading
+/// belongs to the one thread that loads it, which removes it or makes it ready.
+/// Lock order: nothing is called with mutex held, neither llama.cpp nor the system.
+struct Store {
+  Mutex mutex;
+  CondVar changed;
+  std::map<std::string, Entry> entries GUARDED_BY(mutex);
+};
+
+Store& store() {
+  static Store* const instance = new Store;  // outlives every static that may free a model
+  return *instance;
+}
+
+/// Gives up one hold; frees the model with the last one.
+void drop_hold(const std::string& key) {
+  llama_model* last = nullptr;
+  {
+    Store& s = store();
+    const MutexLock lock(s.mutex);
+    const auto it = s.entries.find(key);
+    if (it == s.entries.end() || --it->second.holds > 0) return;
+    last = it->second.model;
+    s.entries.erase(it);
+  }
+  __real_llama_model_free(last);
+}
+
+/// Unmaps the pages of `path` from this process; they stay in the page cache. The mappings are
+/// read-only and shared, so nothing can be lost. Returns the bytes of the mappings.
+std::uint64_t drop_mapped_pages(const std::string& path) {
+  struct stat st = {};
+  if (::stat(path.c_str(), &st) != 0) return 0;
+  std::ifstream maps("/proc/self/maps");
+  std::string line;
+  std::uint64_t dropped = 0;
+  while (std::getline(maps, line)) {
+    unsigned long long begin = 0;
+    unsigned long long end = 0;
+    unsigned long long inode = 0;
+    char permissions[8] = {};
+    if (std::sscanf(line.c_str(), "%llx-%llx %7s %*x %*x:%*x %llu", &begin, &end, permissions, &inode) != 4) {
+      continue;
+    }
+    if (inode != st.st_ino || std::strcmp(permissions, "r--s") != 0) continue;
+    if (!line.ends_with(path)) continue;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the address comes as text from the kernel
+    if (::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED) == 0) dropped += end - begin;
+  }
+  return dropped;
+}
+
+/// Holds on several entries of the store.
+class StoredWeights final : public Weights {
+ public:
+  explicit StoredWeights(std::map<std::string, std::string> path_of_key) : path_of_key_(std::move(path_of_key)) {
+    Store& s = store();
+    const MutexLock lock(s.mutex);
+    for (const auto& [key, path] : path_of_key_) ++s.entries.at(key).holds;
+  }
+  ~StoredWeights() override {
+    for (const auto& [key, path] : path_of_key_) drop_hold(key);
+  }
+  StoredWeights(const StoredWeights&) = delete;
+  StoredWeights& operator=(const StoredWeights&) = delete;
+
+  ByteSize release_pages() override {
+    ByteSize dropped;
+    for (const auto& [key, path] : path_of_key_) {
+      for (const std::string& file : split_files(path)) dropped += ByteSize(drop_mapped_pages(file));
+    }
+    return dropped;
+  }
+
+ private:
+  const std::map<std::string, std::string> path_of_key_;
+};
+
+std::string override_text(const llama_model_kv_override& o) {
+  switch (o.tag) {
+    case LLAMA_KV_OVERRIDE_TYPE_INT: return fmt::format("{}={}", o.key, o.val_i64);
+    case LLAMA_KV_OVERRIDE_TYPE_FLOAT: return fmt::format("{}={}", o.key, o.val_f64);
+    case LLAMA_KV_OVERRIDE_TYPE_BOOL: return fmt::format("{}={}", o.key, o.val_bool);
+    case LLAMA_KV_OVERRIDE_TYPE_STR: return fmt::format("{}={}", o.key, o.val_str);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string weights_key(const std::string& path, const llama_model_params& p) {
+  std::string key;
+  for (const std::string& file : split_files(path)) {
+    const std::string identity = file_identity(file);
+    if (identity.empty()) return {};
+    key += identity + ';';
+  }
+  key += fmt::format("ngl={} split={} load={} lazy={} main={} flags={}{}{}{};", p.n_gpu_layers,
+                     static_cast<int>(p.split_mode), static_cast<int>(p.load_mode),
+                     static_cast<int>(p.lazy_mode), p.main_gpu, p.check_tensors ? 1 : 0,
+                     p.use_extra_bufts ? 1 : 0, p.no_host ? 1 : 0, p.load_mtp ? 1 : 0);
+  for (const ggml_backend_dev_t* d = p.devices; d != nullptr && *d != nullptr; ++d) {
+    key += fmt::format("dev={};", ggml_backend_dev_name(*d));
+  }
+  if (p.tensor_split != nullptr) {
+    for (std::size_t i = 0; i < llama_max_devices(); ++i) {
+      if (p.tensor_split[i] != 0) key += fmt::format("ts{}={};", i, p.tensor_split[i]);
+    }
+  }
+  for (const auto* o = p.kv_overrides; o != nullptr && o->key[0] != 0; ++o) key += override_text(*o) + ';';
+  for (const auto* o = p.tensor_buft_overrides; o != nullptr && o->pattern != nullptr; ++o) {
+    key += fmt::format("{}->{};", o->pattern, o->buft ? ggml_backend_buft_name(o->buft) : "");
+  }
+  return key;
+}
+
+struct WeightsScope::State {
+  std::stop_token stop;
+  std::map<std::string, std::string> path_of_key;  // one hold each, given up by the destructor
+};
+
+namespace {
+
+thread_local WeightsScope::State* current_scope = nullptr;
+
+/// Stands between llama.cpp's loader and the caller's own progress callback; lives for one load.
+struct ProgressChain {
+  llama_progress_callback next;
+  void* next_data;
+  std::stop_token stop;
+};
+
+bool on_progress(float value, void* data) {
+  const auto* chain = static_cast<ProgressChain*>(data);
+  if (chain->stop.stop_requested()) return false;
+  return chain->next == nullptr || chain->next(value, chain->next_data);
+}
+
+/// The model of `key`: found (one hold added) or, when this thread has to load it, null with an
+/// entry in kLoading. Waits while another thread loads the same.
+llama_model* find_or_claim(const std::string& key, const std::string& path) {
+  Store& s = store();
+  const MutexLock lock(s.mutex);
+  while (true) {
+    const auto [it, inserted] = s.entries.try_emplace(key);
+    if (inserted) {
+      it->second.path = path;
+      return nullptr;
+    }
+    if (it->second.phase == Entry::Phase::kReady) {
+      ++it->second.holds;
+      return it->second.model;
+    }
+    s.changed.wait(s.mutex);
+  }
+}
+
+/// Ends what find_or_claim began: `model` becomes ready with `holds` holds, or null removes the entry.
+void settle_claim(const std::string& key, llama_model* model, std::size_t holds) {
+  Store& s = store();
+  const MutexLock lock(s.mutex);
+  if (model == nullptr) {
+    s.entries.erase(key);
+  } else {
+    Entry& entry = s.entries.at(key);
+    entry.model = model;
+    entry.holds = holds;
+    entry.phase = Entry::Phase::kReady;
+  }
+  s.changed.notify_all();
+}
+
+void add_hold(const std::string& key) {
+  Store& s = store();
+  const MutexLock lock(s.mutex);
+  ++s.entries.at(key).holds;
+}
+
+llama_model* load_through_store(WeightsScope::State& scope, const char* path, llama_model_params params) {
+  ProgressChain chain{params.progress_callback, params.progress_callback_user_data, scope.stop};
+  const std::string key = weights_key(path, params);
+  params.progress_callback = on_progress;
+  params.progress_callback_user_data = &chain;
+  if (key.empty()) return __real_llama_model_load_from_file(path, params);
+
+  // Each load has one hold for its caller (given up by llama_model_free) and one for the scope.
+  const bool first_in_scope = !scope.path_of_key.contains(key);
+  if (llama_model* found = find_or_claim(key, path)) {
+    if (first_in_scope) add_hold(key);
+    scope.path_of_key.emplace(key, path);
+    on_progress(1.0F, &chain);
+    return found;
+  }
+  llama_model* model = __real_llama_model_load_from_file(path, params);
+  settle_claim(key, model, 2);
+  if (model != nullptr) scope.path_of_key.emplace(key, path);
+  return model;
+}
+
+}  // namespace
+
+WeightsScope::WeightsScope(std::stop_token stop) : state_(std::make_unique<State>()) {
+  state_->stop = std::move(stop);
+  current_scope = state_.get();
+}
+
+WeightsScope::~WeightsScope() {
+  current_scope = nullptr;
+  for (const auto& [key, path] : state_->path_of_key) drop_hold(key);
+}
+
+std::shared_ptr<Weights> WeightsScope::keep() { return std::make_shared<StoredWeights>(state_->path_of_key); }
+
+bool weights_are_held(const std::string& key) {
+  Store& s = store();
+  const MutexLock lock(s.mutex);
+  const auto it = s.entries.find(key);
+  return it != s.entries.end() && it->second.phase == Entry::Phase::kReady;
+}
+
+std::size_t stored_models() {
+  Store& s = store();
+  const MutexLock lock(s.mutex);
+  return s.entries.size();
+}
+
+}  // namespace switchyard::engine
+
+extern "C" {
+
+llama_model* __wrap_llama_model_load_from_file(const char* path, llama_model_params params) {
+  using namespace switchyard::engine;
+  if (current_scope == nullptr || params.no_alloc || params.vocab_only || path == nullptr) {
+    return __real_llama_model_load_from_file(path, params);
+  }
+  return load_through_store(*current_scope, path, params);
+}
+
+void __wrap_llama_model_free(llama_model* model) {
+  using namespace switchyard::engine;
+  if (model == nullptr) return;
+  std::string key;
+  {
+    Store& s = store();
+    const switchyard::MutexLock lock(s.mutex);
+    for (const auto& [k, entry] : s.entries) {
+      if (entry.model == model) key = k;
+    }
+  }
+  if (key.empty()) {
+    __real_llama_model_free(model);
+  } else {
+    drop_hold(key);
+  }
+}
+}

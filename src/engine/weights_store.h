@@ -1,0 +1,44 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "engine/api/engine.h"
+
+struct llama_model_params;
+
+namespace switchyard::engine {
+
+/// Equal for loads that may share one llama_model: path, size and mtime of every file of the model
+/// and every field of the parameters that shapes the weights. Empty when the file cannot be read.
+[[nodiscard]] std::string weights_key(const std::string& path, const llama_model_params& params);
+
+/// What a load on this thread wants of the store, for one scope. llama.cpp's own code calls
+/// llama_model_load_from_file; the linker sends those calls to the store (--wrap, CMakeLists.txt),
+/// which hands out one reference-counted llama_model per key, makes the load cancellable, and holds
+/// each model loaded in the scope until the scope is destroyed or keep() has been called.
+/// Calls outside any scope, and vocab_only or no_alloc loads, go straight to llama.cpp.
+class WeightsScope {
+ public:
+  explicit WeightsScope(std::stop_token stop);
+  ~WeightsScope();
+  WeightsScope(const WeightsScope&) = delete;
+  WeightsScope& operator=(const WeightsScope&) = delete;
+
+  /// A hold on everything that was loaded or found in this scope.
+  [[nodiscard]] std::shared_ptr<Weights> keep();
+  struct State;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+/// Whether the store holds the model of this weights_key() ready: a load of it is a return from parked.
+[[nodiscard]] bool weights_are_held(const std::string& key);
+
+/// llama_model objects in the store now: for tests and /metrics.
+[[nodiscard]] std::size_t stored_models();
+
+}  // namespace switchyard::engine

@@ -1,0 +1,164 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "switchyard/byte_size.h"
+#include "switchyard/result.h"
+
+// Switchyard as a library: many GGUF models in one process, loaded, parked, switched and unloaded while
+// others answer. No llama.cpp type appears here.
+
+// The installed CMake package sets this to the `switchyard` program that it came with.
+#ifndef SWITCHYARD_HELPER_PATH
+#define SWITCHYARD_HELPER_PATH ""
+#endif
+
+namespace switchyard {
+namespace library {
+class Core;
+struct LeaseState;
+}  // namespace library
+
+struct ModelManagerOptions {
+  /// Bytes that all models together may take; 0: what the machine (or this process's cgroup) has,
+  /// less a margin for everything else.
+  ByteSize memory_budget = ByteSize(0);
+  std::uint32_t models_max = 4;  ///< models that answer at the same time, parked ones not counted; 0 = no limit
+  std::uint32_t threads = 0;     ///< cores to share between busy models; 0 = physical cores
+  /// How long a request for a model may be held up by others that keep a busy model in its place.
+  std::chrono::milliseconds max_wait{5000};
+  /// The `switchyard` program: unknown files are read in a child of it, which may crash alone. Empty:
+  /// looked for beside this program, in ../bin and in PATH.
+  std::string helper_path = SWITCHYARD_HELPER_PATH;
+  /// Folder where what was learnt of files is kept for the next run; empty: it is not kept.
+  std::string data_dir;
+};
+
+/// One version of one model.
+struct ModelConfig {
+  std::string id;
+  std::string file;           ///< the GGUF; of a split model its first part
+  std::string version = "1";  ///< written `id@version`; the version added last is what the bare id means
+  /// llama-server's option names without dashes: {{"ctx-size", "8192"}, {"parallel", "2"}, {"lora", "a.gguf"}}.
+  std::map<std::string, std::string> args = {};
+  std::string sha256 = {};  ///< hex; a file that is not this one is refused
+  // What follows belongs to the model; the version added last decides.
+  bool pin = false;                                         ///< never evicted
+  std::optional<std::chrono::milliseconds> park_after = {}; ///< idle time until parked
+  std::optional<std::chrono::milliseconds> unload_after = {};  ///< idle time until cold
+  double weight = 1.0;  ///< a model with twice the weight is kept twice as long under pressure
+};
+
+enum class ModelState : std::uint8_t { kCold, kLoading, kWarming, kHot, kDraining, kParked, kUnloading, kFailed };
+[[nodiscard]] std::string_view to_string(ModelState state) noexcept;
+
+/// One version as it was at the moment of asking.
+struct ModelInfo {
+  std::string id;
+  std::string version;
+  ModelState state = ModelState::kCold;
+  bool pinned = false;
+  std::uint32_t leases = 0;
+  ByteSize memory;           ///< predicted bytes when hot; 0 until the file has been inspected
+  std::uint32_t context = 0; ///< tokens; 0 until the file has been inspected
+  std::optional<Error> error = {};  ///< why the last load failed
+};
+
+struct LoadProgress {
+  std::string stage;  ///< "text_model", "mmproj_model", "spec_model", "warmup"
+  double value = 0;   ///< 0..1 within the stage
+};
+
+struct LoadOptions {
+  std::function<void(const LoadProgress&)> on_progress = {};  ///< called from other threads; must be quick
+  std::stop_token stop = {};  ///< cancels the load unless somebody else waits for it too
+};
+
+/// A hold on a hot model: while it lives the model is neither parked nor unloaded. Move-only. Its
+/// methods may be called from any thread, several at once; it may outlive the ModelManager.
+class Lease {
+ public:
+  struct Reply {
+    int status = 0;    ///< as of llama-server
+    std::string body;  ///< empty where the chunks went to `on_chunk`
+  };
+  /// Gets a stream's bytes as they come; false ends the generation.
+  using OnChunk = std::function<bool(std::string_view bytes)>;
+
+  Lease(Lease&&) noexcept;
+  Lease& operator=(Lease&&) noexcept;
+  ~Lease();
+
+  /// `id@version` of what is held.
+  [[nodiscard]] const std::string& model() const;
+  /// Calls llama-server's handler of `path` ("/v1/chat/completions", "/v1/embeddings", "/completion", ...)
+  /// with a JSON body, and blocks until it is done. A reply that is a stream (`"stream": true`) goes to
+  /// `on_chunk` where there is one. A refusal by the handler is a Reply with its status. Errors: kCancelled
+  /// when the model is being taken away or `on_chunk` said false.
+  [[nodiscard]] Result<Reply> post(std::string_view path, std::string json_body, const OnChunk& on_chunk = {}) const;
+  /// One user message, the model's answer. `on_text` gets its pieces as they are made. Errors: as of
+  /// post(), and kInvalidArgument or kInternal with the handler's words.
+  [[nodiscard]] Result<std::string> chat(std::string_view prompt,
+                                         const std::function<void(std::string_view)>& on_text = {}) const;
+
+ private:
+  friend class library::Core;
+  explicit Lease(std::unique_ptr<library::LeaseState> state);
+  std::unique_ptr<library::LeaseState> state_;
+};
+
+/// Keeps models and moves them in and out of memory. All methods: any thread. One per process at a
+/// time. Where a `name` is asked for, an id, an alias or `id@version` will do. Errors common to all that
+/// take one: kNotFound with the nearest names.
+class ModelManager {
+ public:
+  /// Errors: kInvalidArgument (no helper found, folder not writable).
+  [[nodiscard]] static Result<ModelManager> create(ModelManagerOptions options = {});
+  ModelManager(ModelManager&&) noexcept;
+  ModelManager& operator=(ModelManager&&) noexcept;
+  /// Frees every model, after the leases that are still held.
+  ~ModelManager();
+
+  /// Adds a version, or changes it where id and version are known. Reads nothing of the file yet.
+  /// Errors: kInvalidArgument (options, names), kNotFound (file).
+  Status add_model(const ModelConfig& config);
+
+  /// Makes it hot; blocks. Errors: kCorruptFile, kUnsupportedArchitecture, kDoesNotFit, kCancelled,
+  /// kInternal. On failure nothing of it stays in memory.
+  Status load_model(std::string_view name, const LoadOptions& options = {});
+  /// Waits for its leases (30 s, then asks them to end) and frees its memory; blocks.
+  Status unload_model(std::string_view name);
+  /// Loads `to`, then lets `alias` mean it from one moment to the next; blocks until then. The version
+  /// that it meant before ends what it is answering and is parked, unless another alias means it or it
+  /// is pinned. Makes the alias if it is new. On failure the alias means what it meant before.
+  Status switch_model(std::string_view alias, std::string_view to, const LoadOptions& options = {});
+  /// Keeps the weights and gives back the rest, after its leases; blocks. Errors: kConflict when it is
+  /// not loaded.
+  Status park(std::string_view name);
+  /// From parked to hot; blocks. Errors: kConflict when it is neither.
+  Status resume(std::string_view name);
+  /// Pinned models are never parked or unloaded but by the calls above.
+  Status pin(std::string_view name, bool pinned = true);
+
+  [[nodiscard]] std::vector<ModelInfo> list() const;
+  /// alias -> `id@version`
+  [[nodiscard]] std::map<std::string, std::string> aliases() const;
+
+  /// A lease, after loading or resuming the model where it is needed; blocks. Errors: as of load_model().
+  [[nodiscard]] Result<Lease> acquire(std::string_view name, std::stop_token stop = {});
+
+ private:
+  explicit ModelManager(std::shared_ptr<library::Core> core);
+  std::shared_ptr<library::Core> core_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <vector>
+
+#include "engine/api/engine.h"
+#include "models/types.h"
+#include "switchyard/model_manager.h"
+
+namespace switchyard::library {
+
+/// Checked and in the form that engines take. Errors: kInvalidArgument, kNotFound.
+[[nodiscard]] Result<engine::ModelSpec> make_spec(const ModelConfig& config);
+
+/// Puts `spec` among its model's versions, as the last one, and takes over the model's settings.
+void put_version(std::vector<models::ModelDefinition>& definitions, const ModelConfig& config,
+                 engine::ModelSpec spec);
+
+[[nodiscard]] ModelInfo to_info(const models::VersionStatus& status);
+
+}  // namespace switchyard::library

@@ -232,7 +232,7 @@ def _unknown_architecture(_good: bytes, path: Path) -> None:
 def _same_token_twice(_good: bytes, path: Path) -> None:
     """Sound as a file; llama.cpp's vocabulary loader aborts the process."""
     writer = GGUFWriter(path, "llama")
-    _write_llama_header(writer, embd=64, ff=64, layers=0, heads=4, kv_heads=4, context=64)
+    _write_llama_header(writer, embd=64, ff=64, layers=1, heads=4, kv_heads=4, context=64)
     _add_small_vocabulary(writer, [TOKENS[-1]])
     writer.add_tensor("token_embd.weight", np.zeros((len(TOKENS) + 1, 64), dtype=np.float32))
     _finish(writer)

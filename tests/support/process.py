@@ -1,9 +1,11 @@
 """Starts a server as a user would, talks to it, stops it and looks at what it left."""
 
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -134,6 +136,8 @@ class Server(Process):
         self.session.verify = verify
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=64)
         self.session.mount("http://", adapter)
+        if Path(self.words[0]).name == "llama-server":
+            self.session.headers["Connection"] = "close"  # it ends connections that it promised to keep
         if key:
             self.session.headers["Authorization"] = f"Bearer {key}"
         self.prefix = prefix
@@ -200,7 +204,7 @@ class Server(Process):
 
     def load(self, model: str) -> None:
         reply = self.post("/models/load", {"model": model})
-        assert reply.status_code == 200, reply.text
+        assert reply.status_code == 200 or "already" in reply.text, reply.text
         self.wait_status(model, "loaded")
 
     def unload(self, model: str) -> None:
@@ -319,18 +323,24 @@ class EventLog:
     def __init__(self, server: Server, path: str):
         self.events: list[dict] = []
         self._news = threading.Condition()
-        self._stream = EventStream(server.session.get(server.url + path, stream=True, timeout=DEADLINE))
-        assert self._stream.status == 200, self._stream.response.text
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE)
+        connection.connect()
+        self._socket = connection.sock
+        connection.request("GET", server.prefix + path, headers={
+            "Authorization": f"Bearer {server.key}"} if server.key else {})
+        self._response = connection.getresponse()
+        assert self._response.status == 200, self._response.read()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         try:
-            for _, data in self._stream:
-                with self._news:
-                    self.events.append(data)
-                    self._news.notify_all()
-        except (requests.RequestException, AttributeError, OSError):
+            for line in self._response:
+                if line.startswith(b"data:"):
+                    with self._news:
+                        self.events.append(json.loads(line[5:]))
+                        self._news.notify_all()
+        except (http.client.HTTPException, OSError, ValueError):
             pass  # closed, or the server went: what was seen counts
 
     def wait(self, fits: Callable[[dict], bool], what: str, deadline: float = DEADLINE) -> dict:
@@ -345,7 +355,11 @@ class EventLog:
                 self._news.wait(left)
 
     def close(self) -> None:
-        self._stream.close()
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._thread.join(DEADLINE)
 
 
 def serve_words(*words) -> list[str]:

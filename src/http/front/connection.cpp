@@ -18,7 +18,7 @@ constexpr std::size_t kBodyChunk = 64 << 10;
 constexpr std::size_t kPipelineLimit = 64 << 10;
 constexpr std::chrono::seconds kLingerPause{2};  // as nginx does, shorter
 constexpr std::chrono::seconds kLingerTotal{30};
-constexpr std::chrono::seconds kCutFlush{5};  // to hand out what came before an abort
+constexpr std::chrono::seconds kCutFlush{2};  // to hand out what came before an abort
 
 Connection::Time now() { return std::chrono::steady_clock::now(); }
 
@@ -182,6 +182,7 @@ void Connection::reject(int status, std::string_view what) {
 
 void Connection::on_wake() {
   if (!reply_ || state_ == State::kClosed) return;
+  reply_->woken();
   if (writing_ && reply_->cut_requested()) write_deadline_ = std::min(write_deadline_, now() + kCutFlush);
   write();
 }

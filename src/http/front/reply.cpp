@@ -80,7 +80,7 @@ void Reply::when_writable(std::function<void()> resume) {
   MutexLock lock(mutex_);
   resume_ = std::move(resume);
   if (wake_ && !gone_) {
-    if (may_resume()) wake_locked();  // take() calls it
+    if (may_resume()) wake_locked();  // woken() calls it
     return;
   }
   const auto due = due_resume();
@@ -122,9 +122,16 @@ void Reply::on_client_gone(std::function<void()> callback) {
   callback();
 }
 
-Reply::Output Reply::take() {
+void Reply::woken() {
   MutexLock lock(mutex_);
   wake_pending_ = false;
+  const auto due = due_resume();
+  lock.unlock();
+  if (due) due();
+}
+
+Reply::Output Reply::take() {
+  MutexLock lock(mutex_);
   Output out;
   out.bytes.swap(pending_);
   out.end = end_;

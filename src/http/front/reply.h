@@ -33,7 +33,7 @@ class Reply {
   static constexpr std::size_t kHighWater = 256 << 10;
   static constexpr std::size_t kLowWater = 64 << 10;
 
-  /// `wake` makes the loop call take() soon; it must be callable from any thread and not block.
+  /// `wake` makes the loop call woken() and take() soon; it must be callable from any thread and not block.
   Reply(Options options, std::function<void()> wake);
 
   // Producers: see Exchange.
@@ -49,6 +49,8 @@ class Reply {
   void on_client_gone(std::function<void()> callback);
 
   // The connection.
+  /// Answers a wake.
+  void woken();
   /// Everything queued since the last call.
   Output take();
   /// `bytes` of what was taken have gone out.

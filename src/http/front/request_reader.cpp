@@ -67,7 +67,7 @@ struct RequestReader::Parser {
 
 RequestReader::RequestReader(ByteSize max_header, ByteSize max_body)
     : max_header_(max_header), parser_(std::make_unique<Parser>()) {
-  parser_->beast.eager(true);
+  parser_->beast.eager(false);  // stop behind the head: a trailer must not look like a header
   parser_->beast.header_limit(
       static_cast<std::uint32_t>(std::min<std::uint64_t>(max_header.bytes(), 1U << 30)));
   parser_->beast.body_limit(max_body.bytes());

@@ -22,12 +22,12 @@ struct RequestRecord {
   models::VersionRef version;  ///< which version answered, or would have; empty when the name was unknown
   std::string method;
   std::string path;
-  int status = 0;              ///< as sent to the client; 499 when it left before an answer
+  int status = 0;  ///< as sent to the client; 499 when it left before an answer
   Outcome outcome = Outcome::kAnswered;
-  Duration queued{0};          ///< from arrival until an engine was leased
-  Duration first_byte{0};      ///< from arrival until the head of the reply
-  Duration total{0};           ///< from arrival until everything was released
-  std::uint64_t bytes = 0;     ///< of the reply's body
+  Duration queued{0};       ///< from arrival until an engine was leased
+  Duration first_byte{0};   ///< from arrival until the head of the reply
+  Duration total{0};        ///< from arrival until everything was released
+  std::uint64_t bytes = 0;  ///< of the reply's body
 };
 
 /// Called once for each request on a worker thread or the loop thread; must not block.

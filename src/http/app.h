@@ -40,16 +40,16 @@ struct DownloadFunctions {
 };
 
 struct AppOptions {
-  std::string default_model;      ///< for requests without `model`; empty: such requests get 400
-  bool single_model = false;      ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
-  bool autoload = true;           ///< false: --no-models-autoload
+  std::string default_model;  ///< for requests without `model`; empty: such requests get 400
+  bool single_model = false;  ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
+  bool autoload = true;       ///< false: --no-models-autoload
   std::vector<std::string> api_keys;  ///< empty: no key is asked for
   CorsOptions cors;
-  std::string api_prefix;         ///< "/v9" in front of every path; empty for none
-  std::string version = "0.1.0";  ///< of this program
-  std::string build_info;         ///< engine::llama_build_info(), shown in /props
+  std::string api_prefix;                           ///< "/v9" in front of every path; empty for none
+  std::string version = "0.1.0";                    ///< of this program
+  std::string build_info;                           ///< engine::llama_build_info(), shown in /props
   std::chrono::milliseconds sample_interval{2000};  ///< how often the engines' counters are read
-  std::size_t max_calls = 1024;   ///< threads that may work for requests at once
+  std::size_t max_calls = 1024;                     ///< threads that may work for requests at once
 
   // What the rest of the program does for the API. An empty function makes its route refuse with a
   // sentence that says so. These may block: they are called on a worker thread.
@@ -101,7 +101,7 @@ class App {
 
  private:
   class Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace switchyard::http

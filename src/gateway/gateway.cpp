@@ -1,0 +1,131 @@
+#include "gateway/gateway.h"
+
+#include <utility>
+
+#include "gateway/call.h"
+
+namespace switchyard::gateway {
+
+Gateway::Gateway(Dependencies dependencies) : dependencies_(std::move(dependencies)) {}
+
+Gateway::~Gateway() { wait_idle(); }
+
+void Gateway::wait_idle() {
+  MutexLock lock(mutex_);
+  while (!calls_.empty()) empty_.wait(mutex_);
+}
+
+void Gateway::run(CallOptions options, engine::Request request, std::shared_ptr<ReplySink> sink) {
+  const auto version = dependencies_.resolve(options.model);
+  const auto call = std::make_shared<Call>(*this, std::move(options), std::move(request), std::move(sink));
+  if (!enter(call)) return;
+  if (!version) {
+    call->refuse(version.error());
+    return;
+  }
+  if (!call->conversation().empty()) remember_conversation(*call);
+  call->begin(*version);
+}
+
+void Gateway::run_process(engine::Request request, std::shared_ptr<ReplySink> sink) {
+  const auto call = std::make_shared<Call>(*this, CallOptions{}, std::move(request), std::move(sink));
+  if (!enter(call)) return;
+  if (dependencies_.process_routes == nullptr) {
+    call->refuse({ErrorCode::kUnimplemented, "this server has no resumable streams"});
+    return;
+  }
+  call->begin_process();
+}
+
+bool Gateway::enter(const std::shared_ptr<Call>& call) {
+  bool refuse = false;
+  {
+    const MutexLock lock(mutex_);
+    calls_[call.get()] = call;
+    refuse = refusing_;
+  }
+  if (refuse) call->refuse({ErrorCode::kUnavailable, "the server is shutting down"});
+  return !refuse;
+}
+
+void Gateway::leave(Call& call) {
+  const MutexLock lock(mutex_);
+  const auto held = held_conversations_.find(call.conversation());
+  if (held != held_conversations_.end() && held->second == &call) held_conversations_.erase(held);
+  calls_.erase(&call);
+  if (calls_.empty()) empty_.notify_all();
+}
+
+void Gateway::remember_conversation(Call& call) {
+  std::shared_ptr<Call> replaced;
+  {
+    const MutexLock lock(mutex_);
+    Call*& entry = held_conversations_[call.conversation()];
+    if (entry != nullptr) replaced = calls_[entry].lock();
+    entry = &call;
+  }
+  if (replaced != nullptr) replaced->stop_before_start();
+}
+
+void Gateway::forget_conversation(Call& call) {
+  const MutexLock lock(mutex_);
+  const auto held = held_conversations_.find(call.conversation());
+  if (held != held_conversations_.end() && held->second == &call) held_conversations_.erase(held);
+}
+
+bool Gateway::conversation_is_held(const std::string& conversation) const {
+  const MutexLock lock(mutex_);
+  return held_conversations_.contains(conversation);
+}
+
+void Gateway::stop_conversation(const std::string& conversation) {
+  std::shared_ptr<Call> call;
+  {
+    const MutexLock lock(mutex_);
+    const auto held = held_conversations_.find(conversation);
+    if (held == held_conversations_.end()) return;
+    call = calls_[held->second].lock();
+  }
+  if (call != nullptr) call->stop_before_start();
+}
+
+void Gateway::begin_shutdown() {
+  {
+    const MutexLock lock(mutex_);
+    refusing_ = true;
+  }
+  for (const auto& call : calls()) call->refuse({ErrorCode::kUnavailable, "the server is shutting down"});
+}
+
+void Gateway::stop_all() {
+  begin_shutdown();
+  for (const auto& call : calls()) call->stop();
+}
+
+std::size_t Gateway::in_flight() const {
+  const MutexLock lock(mutex_);
+  return calls_.size();
+}
+
+void Gateway::count_lease(const models::VersionRef& version, int change) {
+  const MutexLock lock(mutex_);
+  if ((leased_[version] += change) == 0) leased_.erase(version);
+}
+
+std::vector<models::VersionRef> Gateway::leased_versions() const {
+  std::vector<models::VersionRef> versions;
+  const MutexLock lock(mutex_);
+  for (const auto& [version, count] : leased_) versions.push_back(version);
+  return versions;
+}
+
+std::vector<std::shared_ptr<Call>> Gateway::calls() const {
+  std::vector<std::shared_ptr<Call>> alive;
+  const MutexLock lock(mutex_);
+  for (const auto& [key, weak] : calls_) {
+    if (auto call = weak.lock()) alive.push_back(std::move(call));
+  }
+  return alive;
+}
+
+}  // namespace switchyard::gateway

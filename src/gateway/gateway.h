@@ -1,0 +1,91 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/mutex.h"
+#include "engine/api/process_routes.h"
+#include "gateway/reply_sink.h"
+#include "gateway/request_record.h"
+#include "models/manager.h"
+
+namespace switchyard::gateway {
+
+class Call;
+
+/// One request for an engine as the dialects hand it over.
+struct CallOptions {
+  std::string model;         ///< the name the client asked for
+  bool autoload = true;      ///< false: refuse instead of loading
+  std::string conversation;  ///< X-Conversation-Id: such a request outlives its client while it is held
+};
+
+/// The life of a request: resolve the name once, lease its version (held meanwhile, without a
+/// thread), run the engine on a worker thread, hand the reply to the sink piece by piece, give
+/// everything back. A reply is never cut silently: what ends early ends with an error frame.
+///
+/// Any thread; no method blocks but wait_idle() and the destructor, which does the same.
+class Gateway {
+ public:
+  struct Dependencies {
+    models::Manager& manager;
+    Executor& executor;  ///< runs engines' replies; must outlive the gateway
+    /// What a name means; must be quick.
+    std::function<Result<models::VersionRef>(std::string_view)> resolve;
+    engine::ProcessRoutes* process_routes = nullptr;
+    RequestObserver observer;
+    /// Called on a worker with an engine that a request is about to give back.
+    std::function<void(const models::VersionRef&, engine::Engine&)> before_release;
+    const Clock& clock = Clock::steady();
+  };
+
+  explicit Gateway(Dependencies dependencies);
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  /// Answers `request` by the engine that `options.model` means. request.should_stop is set here.
+  void run(CallOptions options, engine::Request request, std::shared_ptr<ReplySink> sink);
+  /// Answers `request` by the process-wide handlers.
+  void run_process(engine::Request request, std::shared_ptr<ReplySink> sink);
+
+  /// True while a request of this conversation is held and its stream does not exist yet.
+  [[nodiscard]] bool conversation_is_held(const std::string& conversation) const;
+  /// Refuses the held request of a conversation, if there is one, as a stop by its owner.
+  void stop_conversation(const std::string& conversation);
+
+  /// Refuses held and new requests with kUnavailable; running ones go on.
+  void begin_shutdown();
+  /// Asks the running requests to end, too.
+  void stop_all();
+  /// Blocks until no request is held or running.
+  void wait_idle();
+  [[nodiscard]] std::size_t in_flight() const;
+  /// Versions that requests have leased now.
+  [[nodiscard]] std::vector<models::VersionRef> leased_versions() const;
+
+ private:
+  friend class Call;
+  [[nodiscard]] bool enter(const std::shared_ptr<Call>& call);
+  void leave(Call& call);
+  void remember_conversation(Call& call);
+  void forget_conversation(Call& call);
+  void count_lease(const models::VersionRef& version, int change);
+  [[nodiscard]] std::vector<std::shared_ptr<Call>> calls() const;
+
+  const Dependencies dependencies_;
+  mutable Mutex mutex_;
+  CondVar empty_;
+  bool refusing_ GUARDED_BY(mutex_) = false;
+  std::map<Call*, std::weak_ptr<Call>> calls_ GUARDED_BY(mutex_);
+  std::map<std::string, Call*> held_conversations_ GUARDED_BY(mutex_);
+  std::map<models::VersionRef, int> leased_ GUARDED_BY(mutex_);
+};
+
+}  // namespace switchyard::gateway

@@ -1,0 +1,178 @@
+#include "http/admin_api.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
+
+#include "http/admin_json.h"
+#include "http/errors.h"
+
+namespace switchyard::http {
+namespace {
+
+/// The body of a POST: empty, or an object with none but these keys.
+Result<Json> read_body(const RouteCall& call, std::initializer_list<std::string_view> keys) {
+  if (call.request().body.empty()) return Json::object();
+  auto body = parse_object(call.request().body);
+  if (!body) return body;
+  for (const auto& [key, value] : body->items()) {
+    if (std::ranges::find(keys, key) == keys.end()) {
+      return fail(ErrorCode::kInvalidArgument, "unknown key '" + key + "' in the request body");
+    }
+  }
+  return body;
+}
+
+Result<Wait> read_wait(const Json& body) {
+  const auto it = body.find("wait");
+  if (it == body.end()) return Wait::kYes;
+  if (!it->is_boolean()) return fail(ErrorCode::kInvalidArgument, "'wait' must be true or false");
+  return it->get<bool>() ? Wait::kYes : Wait::kNo;
+}
+
+}  // namespace
+
+void AdminApi::add_routes(Router& router) {
+  router.add("GET", "/admin/v1/models", [this](RouteCall call) { list(std::move(call)); });
+  router.add("GET", "/admin/v1/models/:id", [this](RouteCall call) { describe(std::move(call)); });
+  const std::initializer_list<std::pair<const char*, Change>> changes = {
+      {"load", &models::Manager::load},
+      {"unload", &models::Manager::unload},
+      {"park", &models::Manager::park},
+      {"resume", &models::Manager::resume}};
+  for (const auto& [name, what] : changes) {
+    router.add("POST", std::string("/admin/v1/models/:id/") + name,
+               [this, what](RouteCall call) { change(std::move(call), what); });
+  }
+  router.add("POST", "/admin/v1/models/:id/pin", [this](RouteCall call) { pin(std::move(call), true); });
+  router.add("POST", "/admin/v1/models/:id/unpin", [this](RouteCall call) { pin(std::move(call), false); });
+  router.add("GET", "/admin/v1/aliases", [this](RouteCall call) { aliases(std::move(call)); });
+  router.add("POST", "/admin/v1/aliases/:alias/switch",
+             [this](RouteCall call) { switch_alias(std::move(call)); });
+  router.add("POST", "/admin/v1/config/reload", [this](RouteCall call) { reload_config(std::move(call)); });
+  router.add("GET", "/admin/v1/events", [this](RouteCall call) { events(std::move(call)); });
+}
+
+void AdminApi::list(RouteCall call) {
+  Json list = Json::array();
+  for (const auto& model : services_.manager.list()) list.push_back(admin_model(model));
+  const auto limits = services_.manager.limits();
+  call.exchange->respond(json_reply(
+      {{"models", std::move(list)},
+       {"limits", {{"models_max", limits.models_max}, {"memory_budget", limits.memory_budget.bytes()}}},
+       {"reserved_bytes", services_.manager.reserved().bytes()}}));
+}
+
+Result<models::VersionRef> AdminApi::version_of(const RouteCall& call) const {
+  return services_.resolve(call.path_params.at("id"));
+}
+
+void AdminApi::describe(RouteCall call) {
+  const std::string& id = call.path_params.at("id");
+  if (const auto model = services_.manager.describe(id)) {
+    return call.exchange->respond(json_reply(admin_model(*model)));
+  }
+  const auto ref = version_of(call);
+  call.exchange->respond(ref ? version_reply(*ref, 200) : error_reply(ref.error()));
+}
+
+Response AdminApi::version_reply(const models::VersionRef& ref, int status) const {
+  const auto model = services_.manager.describe(ref.model);
+  if (!model) return error_reply(model.error());
+  const auto version = std::ranges::find(model->versions, ref, &models::VersionStatus::ref);
+  if (version == model->versions.end()) {
+    return error_reply({ErrorCode::kNotFound, "there is no " + ref.to_string() + " any more"});
+  }
+  Json body = admin_version(*model, *version);
+  body["model"] = ref.model;
+  return json_reply(body, status);
+}
+
+void AdminApi::change(RouteCall call, Change what) {
+  const auto body = read_body(call, {"wait"});
+  if (!body) return call.exchange->respond(error_reply(body.error()));
+  const auto wait = read_wait(*body);
+  if (!wait) return call.exchange->respond(error_reply(wait.error()));
+  const auto ref = version_of(call);
+  if (!ref) return call.exchange->respond(error_reply(ref.error()));
+  const int status = *wait == Wait::kYes ? 200 : 202;
+  answer_change(
+      services_, std::move(call.exchange), *wait,
+      [&](models::Manager::Done done) { return (services_.manager.*what)(*ref, std::move(done)); },
+      [this, ref = *ref, status] { return version_reply(ref, status); });
+}
+
+void AdminApi::pin(RouteCall call, bool pinned) {
+  const auto body = read_body(call, {"wait"});
+  if (!body) return call.exchange->respond(error_reply(body.error()));
+  const auto ref = version_of(call);
+  if (!ref) return call.exchange->respond(error_reply(ref.error()));
+  const auto done = services_.manager.pin(ref->model, pinned);
+  call.exchange->respond(done ? version_reply(*ref, 200) : error_reply(done.error()));
+}
+
+void AdminApi::aliases(RouteCall call) {
+  Json list = Json::array();
+  if (services_.options.list_aliases) {
+    for (const auto& alias : services_.options.list_aliases()) {
+      list.push_back({{"name", alias.name}, {"to", alias.to.to_string()}});
+    }
+  }
+  call.exchange->respond(json_reply({{"aliases", std::move(list)}}));
+}
+
+void AdminApi::switch_alias(RouteCall call) {
+  const auto body = read_body(call, {"to", "wait"});
+  if (!body) return call.exchange->respond(error_reply(body.error()));
+  const auto wait = read_wait(*body);
+  if (!wait) return call.exchange->respond(error_reply(wait.error()));
+  const auto to = body->find("to");
+  if (to == body->end() || !to->is_string() || to->get_ref<const std::string&>().empty()) {
+    return call.exchange->respond(
+        error_reply({ErrorCode::kInvalidArgument, "'to' must name a version, as in \"model@2\""}));
+  }
+  if (!services_.options.switch_alias) {
+    return call.exchange->respond(error_reply({ErrorCode::kUnimplemented, "this server has no aliases"}));
+  }
+  const std::string alias = call.path_params.at("alias");
+  const Json answer = {{"alias", alias}, {"to", *to}};
+  std::function<void(Status)> done = [](const Status&) {};
+  if (*wait == Wait::kYes) {
+    done = [exchange = call.exchange, answer](const Status& switched) {
+      exchange->respond(switched ? json_reply(answer) : error_reply(switched.error()));
+    };
+  }
+  services_.executor.post([this, alias, to = to->get<std::string>(), done = std::move(done)] {
+    services_.options.switch_alias(alias, to, done);
+  });
+  if (*wait == Wait::kNo) call.exchange->respond(json_reply(answer, 202));
+}
+
+void AdminApi::reload_config(RouteCall call) {
+  if (!services_.options.reload_config) {
+    return call.exchange->respond(error_reply(
+        {ErrorCode::kUnimplemented, "this server was started without --config: nothing to reload"}));
+  }
+  const auto body = read_body(call, {});
+  if (!body) return call.exchange->respond(error_reply(body.error()));
+  services_.executor.post([this, exchange = std::move(call.exchange)] {
+    const auto changes = services_.options.reload_config();
+    if (!changes) return exchange->respond(error_reply(changes.error()));
+    Response reply;
+    reply.body = *changes;
+    exchange->respond(std::move(reply));
+  });
+}
+
+void AdminApi::events(RouteCall call) {
+  const std::string model = call.request().param("model");
+  streams_.add(
+      std::move(call.exchange),
+      [model](const telemetry::Event& event) -> std::optional<std::string> {
+        if (!model.empty() && event.model != model && event.model != "*") return std::nullopt;
+        return admin_event_frame(event);
+      },
+      ": events of switchyard\n\n");
+}
+
+}  // namespace switchyard::http

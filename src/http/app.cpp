@@ -1,0 +1,183 @@
+#include "http/app.h"
+
+#include <optional>
+#include <utility>
+
+#include "gateway/sampler.h"
+#include "http/admin_api.h"
+#include "http/auth.h"
+#include "http/cors.h"
+#include "http/decorated_exchange.h"
+#include "http/errors.h"
+#include "http/health.h"
+#include "http/metrics_api.h"
+#include "http/periodic.h"
+#include "http/router_api.h"
+#include "http/static_routes.h"
+#include "http/streams.h"
+
+namespace switchyard::http {
+namespace {
+constexpr std::chrono::seconds kPingInterval{15};
+}
+
+class App::Impl {
+ public:
+  Impl(Dependencies dependencies, AppOptions options)
+      : options_(std::move(options)),
+        keys_(options_.api_keys),
+        sampler_(dependencies.manager, dependencies.events),
+        gateway_({.manager = dependencies.manager,
+                  .executor = pool_,
+                  .resolve = resolver(dependencies.manager),
+                  .process_routes = dependencies.process_routes,
+                  .observer = [this](const gateway::RequestRecord& record) { record_request(record); },
+                  .before_release = [this](const auto& version,
+                                           auto& engine) { sampler_.read(version, engine); }}),
+        services_{.options = options_,
+                  .manager = dependencies.manager,
+                  .events = dependencies.events,
+                  .gateway = gateway_,
+                  .executor = pool_,
+                  .resolve = resolver(dependencies.manager)},
+        event_streams_(dependencies.events, pool_),
+        openai_(services_),
+        streams_(services_),
+        router_api_(services_, event_streams_, openai_),
+        metrics_api_(services_, openai_, sampler_, metrics_),
+        admin_(services_, event_streams_),
+        pool_("engine-call", options_.max_calls),
+        ping_("sse-ping", kPingInterval, [this] { event_streams_.ping(); }),
+        sample_("sampler", options_.sample_interval,
+                [this] { sampler_.read_all(gateway_.leased_versions()); }) {
+    count_switches();
+    health_.add_routes(router_);
+    openai_.add_routes(router_);
+    streams_.add_routes(router_);
+    router_api_.add_routes(router_);
+    admin_.add_routes(router_);
+    metrics_api_.add_routes(router_);
+    add_static_routes(router_, options_.version, options_.api_prefix);
+  }
+
+  ~Impl() {
+    begin_shutdown();
+    gateway_.stop_all();
+    services_.gate->close();
+    gateway_.wait_idle();
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void handle(ExchangePtr exchange) {
+    const Request& request = exchange->request();
+    exchange = std::make_shared<DecoratedExchange>(std::move(exchange),
+                                                   cors_headers(options_.cors, request.header("Origin")));
+    // Browsers send no key with OPTIONS, and nothing is told.
+    if (request.method == "OPTIONS") return exchange->respond(cors_preflight(options_.cors));
+    const auto match = find(request);
+    const Access access = match && match->route != nullptr ? match->route->access : Access::kKeyed;
+    const bool is_front_page = match && match->route != nullptr && match->route->pattern == "/";
+    if (!health_.ready() && !is_front_page) return exchange->respond(health_.not_ready());
+    if (access == Access::kKeyed && !keys_.allows(request)) {
+      return exchange->respond(error_reply(401, "authentication_error", "Invalid API Key"));
+    }
+    if (!match || match->route == nullptr) {
+      return exchange->respond(error_reply(404, "not_found_error", "File Not Found"));
+    }
+    std::string path = request.path.substr(options_.api_prefix.size());
+    match->route->handler({std::move(exchange), match->params, std::move(path)});
+  }
+
+  void set_readiness(Readiness readiness) { health_.set(readiness); }
+
+  void begin_shutdown() {
+    health_.set(Readiness::kStopping);
+    gateway_.begin_shutdown();
+    router_api_.begin_shutdown();
+    event_streams_.close();
+  }
+  void stop_requests() { gateway_.stop_all(); }
+  [[nodiscard]] std::size_t in_flight() const { return gateway_.in_flight(); }
+  [[nodiscard]] const Router& router() const { return router_; }
+
+ private:
+  using Resolver = std::function<Result<models::VersionRef>(std::string_view)>;
+
+  /// With --model any name is the one model's, as in llama-server.
+  Resolver resolver(models::Manager& manager) const {
+    Resolver named = options_.resolve;
+    if (!named) named = [&manager](std::string_view name) { return manager.resolve(name); };
+    if (!options_.single_model) return named;
+    return [named, only = options_.default_model](std::string_view name) {
+      auto found = named(name);
+      return found ? found : named(only);
+    };
+  }
+
+  void count_switches() {
+    if (!options_.switch_alias) return;
+    options_.switch_alias = [this, inner = options_.switch_alias](const std::string& alias,
+                                                                  const std::string& to,
+                                                                  std::function<void(Status)> done) {
+      inner(alias, to, [this, gate = services_.gate, done = std::move(done)](Status result) {
+        gate->pass([&] {
+          metrics_api_.count_switch(result);
+          done(std::move(result));
+        });
+      });
+    };
+  }
+
+  void record_request(const gateway::RequestRecord& record) {
+    metrics_api_.count_request(record);
+    if (options_.on_request) options_.on_request(record);
+  }
+
+  std::optional<Router::Match> find(const Request& request) const {
+    std::string_view path = request.raw_path;
+    if (!path.starts_with(options_.api_prefix)) return std::nullopt;
+    path.remove_prefix(options_.api_prefix.size());
+    return router_.match(request.method, path);
+  }
+
+  AppOptions options_;
+  const ApiKeys keys_;
+  telemetry::Metrics metrics_;
+  Health health_;
+  Router router_;
+  gateway::Sampler sampler_;
+  gateway::Gateway gateway_;
+  Services services_;
+  EventStreams event_streams_;
+  OpenAiApi openai_;
+  StreamsApi streams_;
+  RouterApi router_api_;
+  MetricsApi metrics_api_;
+  AdminApi admin_;
+  // After everything that its tasks use: its destructor runs them to their end.
+  ThreadPool pool_;
+  Periodic ping_;
+  Periodic sample_;
+};
+
+App::App(Dependencies dependencies, AppOptions options)
+    : impl_(std::make_unique<Impl>(dependencies, std::move(options))) {}
+
+App::~App() = default;
+
+Handler App::handler() {
+  return [impl = impl_.get()](ExchangePtr exchange) { impl->handle(std::move(exchange)); };
+}
+
+Response App::error_response(int status, std::string_view what) {
+  const bool mine = status >= 500;
+  return error_reply(status, mine ? "server_error" : "invalid_request_error", what);
+}
+
+void App::set_ready() { impl_->set_readiness(Readiness::kReady); }
+void App::begin_shutdown() { impl_->begin_shutdown(); }
+void App::stop_requests() { impl_->stop_requests(); }
+std::size_t App::in_flight() const { return impl_->in_flight(); }
+
+}  // namespace switchyard::http

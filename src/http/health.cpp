@@ -1,0 +1,20 @@
+#include "http/health.h"
+
+#include "http/errors.h"
+
+namespace switchyard::http {
+
+void Health::add_routes(Router& router) {
+  for (const char* path : {"/health", "/v1/health", "/ready"}) {
+    router.add(
+        "GET", path, [](const RouteCall& call) { call.exchange->respond(json_reply({{"status", "ok"}})); },
+        Access::kKeyless);
+  }
+}
+
+Response Health::not_ready() const {
+  return error_reply(503, "unavailable_error",
+                     readiness_ == Readiness::kStarting ? "Loading model" : "The server is shutting down");
+}
+
+}  // namespace switchyard::http

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <string_view>
+
+#include "switchyard/result.h"
+
+namespace switchyard::http {
+
+using Json = nlohmann::json;
+
+/// JSON text; bytes that are not UTF-8 become U+FFFD instead of an exception.
+[[nodiscard]] inline std::string to_text(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// A JSON object, or kInvalidArgument with what is wrong and where.
+[[nodiscard]] Result<Json> parse_object(std::string_view text);
+
+}  // namespace switchyard::http

@@ -1,0 +1,129 @@
+#include "http/metric_families.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <string_view>
+
+namespace switchyard::http {
+namespace {
+
+using gateway::Sampler;
+using telemetry::MetricFamily;
+using telemetry::MetricType;
+
+struct EngineMetric {
+  const char* name;
+  const char* help;
+  MetricType type;
+  double (*value)(const Sampler::Totals&);
+};
+
+// Names, help and types are llama-server's.
+constexpr std::array kEngineMetrics{
+    EngineMetric{"llamacpp:prompt_tokens_total", "Number of prompt tokens processed, excluding cached tokens",
+                 MetricType::kCounter,
+                 [](const auto& t) { return static_cast<double>(t.counted.prompt_tokens); }},
+    EngineMetric{"llamacpp:prompt_seconds_total", "Total time spent processing prompts", MetricType::kCounter,
+                 [](const auto& t) { return t.counted.prompt_seconds; }},
+    EngineMetric{"llamacpp:tokens_predicted_total", "Number of generation tokens processed",
+                 MetricType::kCounter,
+                 [](const auto& t) { return static_cast<double>(t.counted.predicted_tokens); }},
+    EngineMetric{"llamacpp:tokens_predicted_seconds_total", "Total time spent generating tokens",
+                 MetricType::kCounter, [](const auto& t) { return t.counted.predicted_seconds; }},
+    EngineMetric{
+        "llamacpp:n_decode_total",
+        "Total number of llama_decode() calls, excluding speculative decoding and multimodal decoding",
+        MetricType::kCounter, [](const auto& t) { return static_cast<double>(t.counted.decode_calls); }},
+    EngineMetric{"llamacpp:n_tokens_max", "Largest observed sequence length (prompt + generation)",
+                 MetricType::kCounter,
+                 [](const auto& t) { return static_cast<double>(t.counted.max_tokens); }},
+    EngineMetric{"llamacpp:prompt_tokens_seconds", "Average prompt throughput in tokens/s",
+                 MetricType::kGauge, [](const auto& t) { return t.prompt_tokens_per_second; }},
+    EngineMetric{"llamacpp:predicted_tokens_seconds", "Average generation throughput in tokens/s",
+                 MetricType::kGauge, [](const auto& t) { return t.predicted_tokens_per_second; }},
+    EngineMetric{"llamacpp:requests_processing", "Number of requests processing", MetricType::kGauge,
+                 [](const auto& t) { return static_cast<double>(t.counted.requests_processing); }},
+    EngineMetric{"llamacpp:requests_deferred", "Number of requests deferred", MetricType::kGauge,
+                 [](const auto& t) { return static_cast<double>(t.counted.requests_deferred); }},
+    EngineMetric{"llamacpp:n_busy_slots_per_decode", "Average number of busy slots per llama_decode() call",
+                 MetricType::kGauge,
+                 [](const auto& t) {
+                   return static_cast<double>(t.counted.busy_slot_sum) /
+                          std::max(static_cast<double>(t.counted.decode_calls), 1.0);
+                 }},
+};
+
+constexpr std::array kStates{models::State::kCold,      models::State::kLoading,  models::State::kWarming,
+                             models::State::kHot,       models::State::kDraining, models::State::kParked,
+                             models::State::kUnloading, models::State::kFailed};
+
+void add_bytes(MetricFamily& family, const std::string& model, const engine::MemoryNeed& need) {
+  using Item = engine::MemoryNeed::Item;
+  constexpr std::array<std::pair<const char*, ByteSize Item::*>, 6> kKinds{
+      {{"weights_mapped", &Item::weights_mapped},
+       {"weights_private", &Item::weights_private},
+       {"context", &Item::context},
+       {"compute", &Item::compute},
+       {"vocabulary", &Item::vocabulary},
+       {"prompt_cache", &Item::prompt_cache}}};
+  for (const auto& [kind, member] : kKinds) {
+    ByteSize total;
+    for (const auto& item : need.items) total += item.*member;
+    family.points.push_back(
+        {{{"model", model}, {"kind", kind}, {"estimate", "predicted"}}, static_cast<double>(total.bytes())});
+  }
+}
+
+}  // namespace
+
+std::vector<MetricFamily> engine_families(const std::map<std::string, Sampler::Totals>& totals) {
+  std::vector<MetricFamily> families;
+  if (totals.empty()) return families;
+  for (const auto& metric : kEngineMetrics) {
+    MetricFamily family{metric.name, metric.help, metric.type, {}};
+    for (const auto& [model, values] : totals)
+      family.points.push_back({{{"model", model}}, metric.value(values)});
+    families.push_back(std::move(family));
+  }
+  return families;
+}
+
+std::vector<MetricFamily> model_families(const std::vector<models::ModelStatus>& models,
+                                         const models::Counters& counters) {
+  MetricFamily state{"switchyard_model_state",
+                     "1 for the state that a version is in, 0 for the others",
+                     MetricType::kGauge,
+                     {}};
+  MetricFamily leases{"switchyard_leases", "Requests that an engine works for", MetricType::kGauge, {}};
+  MetricFamily waiting{
+      "switchyard_waiting", "Requests held until their version is hot", MetricType::kGauge, {}};
+  MetricFamily bytes{
+      "switchyard_model_bytes", "Bytes that a version takes while hot, by kind", MetricType::kGauge, {}};
+  MetricFamily evictions{
+      "switchyard_evictions_total", "Engines that made room, by why", MetricType::kCounter, {}};
+  MetricFamily loads{"switchyard_loads_total", "Loads, by how they ended", MetricType::kCounter, {}};
+  for (const auto& model : models) {
+    for (const auto& version : model.versions) {
+      // The bare id where there is one version only, as everywhere else.
+      const std::string name = model.versions.size() == 1 ? version.ref.model : version.ref.to_string();
+      for (const auto each : kStates) {
+        state.points.push_back({{{"model", name}, {"state", std::string(models::to_string(each))}},
+                                each == version.state ? 1.0 : 0.0});
+      }
+      leases.points.push_back({{{"model", name}}, static_cast<double>(version.leases)});
+      waiting.points.push_back({{{"model", name}}, static_cast<double>(version.waiting)});
+      if (version.inspection) add_bytes(bytes, name, version.inspection->need);
+    }
+  }
+  for (const auto& [reason, count] : counters.evictions) {
+    evictions.points.push_back({{{"reason", reason}}, static_cast<double>(count)});
+  }
+  loads.points = {{{{"result", "ok"}}, static_cast<double>(counters.loads_ok)},
+                  {{{"result", "failed"}}, static_cast<double>(counters.loads_failed)},
+                  {{{"result", "cancelled"}}, static_cast<double>(counters.loads_cancelled)}};
+  return {std::move(state), std::move(leases),    std::move(waiting),
+          std::move(bytes), std::move(evictions), std::move(loads)};
+}
+
+}  // namespace switchyard::http

@@ -1,0 +1,92 @@
+#include "http/metrics_api.h"
+
+#include <iterator>
+#include <utility>
+
+#include "http/metric_families.h"
+
+namespace switchyard::http {
+namespace {
+
+const std::vector<double> kLoadBounds{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
+const std::vector<double> kWaitBounds{0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+
+double seconds(auto duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::string text_of(const telemetry::Event& event, const char* key) {
+  const auto it = event.text.find(key);
+  return it == event.text.end() ? std::string() : it->second;
+}
+
+}  // namespace
+
+MetricsApi::MetricsApi(Services& services, OpenAiApi& openai, gateway::Sampler& sampler,
+                       telemetry::Metrics& metrics)
+    : services_(services),
+      openai_(openai),
+      sampler_(sampler),
+      metrics_(metrics),
+      subscription_(services.events.subscribe([this](const auto& event) { on_event(event); })) {}
+
+void MetricsApi::add_routes(Router& router) {
+  router.add("GET", "/metrics", [this](RouteCall call) {
+    if (services_.options.single_model || !call.request().param("model").empty()) {
+      return openai_.get(std::move(call));
+    }
+    Response reply;
+    reply.content_type = "text/plain; version=0.0.4";
+    reply.body = text();
+    call.exchange->respond(std::move(reply));
+  });
+}
+
+std::string MetricsApi::text() const {
+  auto families = engine_families(sampler_.totals());
+  auto models = model_families(services_.manager.list(), services_.manager.counters());
+  families.insert(families.end(), std::make_move_iterator(models.begin()),
+                  std::make_move_iterator(models.end()));
+  families.push_back(
+      {"switchyard_build_info",
+       "1, with the versions as labels",
+       telemetry::MetricType::kGauge,
+       {{{{"version", services_.options.version}, {"llama_cpp", services_.options.build_info}}, 1}}});
+  return metrics_.text(families);
+}
+
+void MetricsApi::count_request(const gateway::RequestRecord& record) {
+  metrics_.count("switchyard_requests_total", "Requests that asked for a model, by the status of their reply",
+                 {{"model", record.version.model}, {"status", std::to_string(record.status)}});
+  if (record.version.model.empty()) return;
+  metrics_.observe("switchyard_queue_wait_seconds", "Time from a request's arrival until it had its engine",
+                   {}, seconds(record.queued), kWaitBounds);
+}
+
+void MetricsApi::count_switch(const Status& result) {
+  metrics_.count("switchyard_switches_total", "Aliases moved to another version, by how it ended",
+                 {{"result", result ? "ok" : "failed"}});
+}
+
+void MetricsApi::on_event(const telemetry::Event& event) {
+  if (event.type != "state") return;
+  const models::VersionRef version{event.model, event.version};
+  const std::string to = text_of(event, "to");
+  Load load;
+  {
+    const MutexLock lock(mutex_);
+    if (to == to_string(models::State::kLoading)) {
+      loading_[version] = {text_of(event, "from"), event.at};
+      return;
+    }
+    if (to == to_string(models::State::kWarming)) return;
+    const auto found = loading_.find(version);
+    if (found == loading_.end()) return;
+    load = std::move(found->second);
+    loading_.erase(found);
+  }
+  if (to != to_string(models::State::kHot)) return;
+  metrics_.observe("switchyard_load_seconds", "Time from the beginning of a load until the version was hot",
+                   {{"model", version.model}, {"from", load.from}}, seconds(event.at - load.since),
+                   kLoadBounds);
+}
+
+}  // namespace switchyard::http

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/mutex.h"
+#include "gateway/sampler.h"
+#include "http/openai.h"
+#include "http/router.h"
+#include "http/services.h"
+#include "telemetry/metrics.h"
+
+namespace switchyard::http {
+
+/// GET /metrics: the fleet from samples that are kept, never waiting for an engine; with ?model= or
+/// --model llama-server's own text from that engine. Any thread.
+class MetricsApi {
+ public:
+  MetricsApi(Services& services, OpenAiApi& openai, gateway::Sampler& sampler, telemetry::Metrics& metrics);
+  void add_routes(Router& router);
+
+  void count_request(const gateway::RequestRecord& record);
+  void count_switch(const Status& result);
+
+ private:
+  [[nodiscard]] std::string text() const;
+  void on_event(const telemetry::Event& event);
+
+  struct Load {
+    std::string from;
+    std::chrono::system_clock::time_point since;
+  };
+
+  Services& services_;
+  OpenAiApi& openai_;
+  gateway::Sampler& sampler_;
+  telemetry::Metrics& metrics_;
+  Mutex mutex_;
+  std::map<models::VersionRef, Load> loading_ GUARDED_BY(mutex_);
+  telemetry::EventBus::Subscription subscription_;  // last: ends before what it uses
+};
+
+}  // namespace switchyard::http

@@ -1,0 +1,119 @@
+#include "http/openai.h"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "http/body_routing.h"
+#include "http/engine_sink.h"
+#include "http/errors.h"
+#include "http/multipart.h"
+
+namespace switchyard::http {
+namespace {
+
+constexpr std::array<std::string_view, 30> kPostRoutes{"/completion",
+                                                       "/completions",
+                                                       "/v1/completions",
+                                                       "/chat/completions",
+                                                       "/v1/chat/completions",
+                                                       "/v1/chat/completions/control",
+                                                       "/v1/responses",
+                                                       "/responses",
+                                                       "/v1/audio/transcriptions",
+                                                       "/audio/transcriptions",
+                                                       "/v1/messages",
+                                                       "/infill",
+                                                       "/embedding",
+                                                       "/embeddings",
+                                                       "/v1/embeddings",
+                                                       "/rerank",
+                                                       "/reranking",
+                                                       "/v1/rerank",
+                                                       "/v1/reranking",
+                                                       "/tokenize",
+                                                       "/detokenize",
+                                                       "/apply-template",
+                                                       "/chat/completions/input_tokens",
+                                                       "/v1/chat/completions/input_tokens",
+                                                       "/responses/input_tokens",
+                                                       "/v1/responses/input_tokens",
+                                                       "/v1/messages/count_tokens",
+                                                       "/lora-adapters",
+                                                       "/slots/:id_slot",
+                                                       "/props"};
+constexpr std::array<std::string_view, 2> kGetRoutes{"/lora-adapters", "/slots"};
+
+/// Bodies up to this size are read on the loop thread; longer ones would hold up other connections.
+constexpr std::size_t kQuickBody = 64 << 10;
+
+}  // namespace
+
+engine::Request engine_request(const RouteCall& call) {
+  const Request& from = call.request();
+  engine::Request to;
+  to.method = from.method == "HEAD" ? "GET" : from.method;
+  to.path = call.path;
+  to.query_string = from.raw_query;
+  for (const auto& [name, value] : from.query) to.params[name] = value;
+  for (const auto& [name, value] : call.path_params) to.params[name] = value;
+  for (const auto& [name, value] : from.headers) to.headers[name] = value;
+  return to;
+}
+
+void OpenAiApi::add_routes(Router& router) {
+  for (const auto path : kPostRoutes) {
+    router.add("POST", std::string(path), [this](RouteCall call) { post(std::move(call)); });
+  }
+  for (const auto path : kGetRoutes) {
+    router.add("GET", std::string(path), [this](RouteCall call) { get(std::move(call)); });
+  }
+}
+
+void OpenAiApi::get(RouteCall call) {
+  std::string model = call.request().param("model");
+  engine::Request request = engine_request(call);
+  run(std::move(call), std::move(model), std::move(request));
+}
+
+void OpenAiApi::post(RouteCall call) {
+  if (call.request().body.size() <= kQuickBody) {
+    post_parsed(std::move(call));
+    return;
+  }
+  services_.executor.post([this, call = std::move(call)]() mutable { post_parsed(std::move(call)); });
+}
+
+void OpenAiApi::post_parsed(RouteCall call) {
+  engine::Request request = engine_request(call);
+  if (is_multipart(call.request())) {
+    auto form = parse_multipart(call.request().header("Content-Type"), call.request().body);
+    if (!form) return call.exchange->respond(error_reply(form.error()));
+    request.body = std::move(form->json);
+    request.files = std::move(form->files);
+  } else {
+    request.body = call.request().body;
+  }
+  auto routing = route_body(request.body);
+  if (!routing) return call.exchange->respond(error_reply(routing.error()));
+  std::string model = std::move(routing->model);
+  if (model.empty()) model = call.request().param("model");
+  run(std::move(call), std::move(model), std::move(request));
+}
+
+void OpenAiApi::run(RouteCall call, std::string model, engine::Request request) {
+  if (model.empty()) model = services_.options.default_model;
+  if (model.empty()) {
+    return call.exchange->respond(
+        error_reply({ErrorCode::kInvalidArgument, "model name is missing from the request"}));
+  }
+  const std::string autoload = call.request().param("autoload");
+  gateway::CallOptions options{
+      .model = std::move(model),
+      .autoload = autoload.empty() ? services_.options.autoload : autoload == "true" || autoload == "1",
+      .conversation = request.method == "POST" ? call.request().header("X-Conversation-Id") : std::string()};
+  auto sink = std::make_shared<EngineSink>(std::move(call.exchange), stream_form(request.path));
+  services_.gateway.run(std::move(options), std::move(request), std::move(sink));
+}
+
+}  // namespace switchyard::http

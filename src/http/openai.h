@@ -1,0 +1,29 @@
+#pragma once
+
+#include "http/router.h"
+#include "http/services.h"
+
+namespace switchyard::http {
+
+/// llama-server's routes that one model answers: OpenAI's, Anthropic's and its own. The body goes on
+/// as it came; only `model` is read from it.
+class OpenAiApi {
+ public:
+  explicit OpenAiApi(Services& services) : services_(services) {}
+  void add_routes(Router& router);
+
+  /// Hands a GET to the model of ?model=, or the default one.
+  void get(RouteCall call);
+  void post(RouteCall call);
+
+ private:
+  void post_parsed(RouteCall call);
+  void run(RouteCall call, std::string model, engine::Request request);
+
+  Services& services_;
+};
+
+/// `call` as the engine's handlers take it, with `path` as theirs.
+[[nodiscard]] engine::Request engine_request(const RouteCall& call);
+
+}  // namespace switchyard::http

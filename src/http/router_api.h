@@ -1,0 +1,36 @@
+#pragma once
+
+#include "http/downloads.h"
+#include "http/event_streams.h"
+#include "http/openai.h"
+#include "http/router.h"
+#include "http/services.h"
+
+namespace switchyard::http {
+
+/// llama-server's router: the list of models, loading and unloading, downloads, its events and /props.
+/// With --model it is llama-server's one-model face instead.
+class RouterApi {
+ public:
+  RouterApi(Services& services, EventStreams& streams, OpenAiApi& openai)
+      : services_(services), streams_(streams), openai_(openai), downloads_(services) {}
+  void add_routes(Router& router);
+  /// Cancels the downloads.
+  void begin_shutdown() { downloads_.cancel_all(); }
+
+ private:
+  void list(RouteCall call);
+  void answer_list(const ExchangePtr& exchange);
+  void load(RouteCall call);
+  void unload(RouteCall call);
+  void props(RouteCall call);
+  void start_download(RouteCall call);
+  void remove(RouteCall call);
+
+  Services& services_;
+  EventStreams& streams_;
+  OpenAiApi& openai_;
+  Downloads downloads_;
+};
+
+}  // namespace switchyard::http

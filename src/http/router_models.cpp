@@ -1,0 +1,136 @@
+#include "http/router_models.h"
+
+#include <set>
+
+namespace switchyard::http {
+namespace {
+
+using models::State;
+
+/// The command line that would load `args` in llama-server.
+Json command_line(const engine::ArgMap& args) {
+  Json words = Json::array({"llama-server"});
+  for (const auto& [name, value] : args) {
+    words.push_back("--" + name);
+    words.push_back(value);
+  }
+  return words;
+}
+
+std::string ini_section(const std::string& name, const engine::ArgMap& args) {
+  std::string text = "[" + name + "]\n";
+  for (const auto& [key, value] : args) text += key + " = " + value + "\n";
+  return text + "\n";
+}
+
+Json architecture(const models::VersionStatus& version) {
+  Json inputs = Json::array({"text"});
+  if (version.inspection && version.inspection->inp_vision) inputs.push_back("image");
+  if (version.inspection && version.inspection->inp_audio) inputs.push_back("audio");
+  return {{"input_modalities", std::move(inputs)}, {"output_modalities", Json::array({"text"})}};
+}
+
+const engine::ArgMap& args_of(const models::ModelStatus& model, const models::VersionStatus& version) {
+  static const engine::ArgMap kNone;
+  for (const auto& spec : model.definition.versions) {
+    if (spec.version == version.ref.version) return spec.args;
+  }
+  return kNone;
+}
+
+}  // namespace
+
+std::string_view router_status(State state) {
+  switch (state) {
+    case State::kLoading:
+    case State::kWarming: return "loading";
+    case State::kHot:
+    case State::kDraining:
+    case State::kUnloading: return "loaded";
+    case State::kParked: return "sleeping";
+    case State::kCold:
+    case State::kFailed: return "unloaded";
+  }
+  return "unloaded";
+}
+
+bool is_running(State state) { return router_status(state) != "unloaded"; }
+
+Json router_entry(const models::ModelStatus& model, const models::VersionStatus& version,
+                  const std::string& name, const std::vector<AliasInfo>& aliases, std::int64_t now) {
+  const engine::ArgMap& args = args_of(model, version);
+  Json status = {{"value", router_status(version.state)},
+                 {"args", command_line(args)},
+                 {"preset", ini_section(name, args)}};
+  if (version.state == State::kFailed) {
+    status["failed"] = true;
+    status["exit_code"] = 1;
+  }
+  std::set<std::string> names;
+  if (name == model.definition.id)
+    names.insert(model.definition.extra_names.begin(), model.definition.extra_names.end());
+  for (const auto& alias : aliases) {
+    if (alias.to == version.ref) names.insert(alias.name);
+  }
+  const std::set<std::string> tags(model.definition.tags.begin(), model.definition.tags.end());
+  const bool cached = model.definition.source == "cache";
+  Json entry = {
+      {"id", name},
+      {"aliases", names},
+      {"tags", tags},
+      {"object", "model"},
+      {"owned_by", "llamacpp"},
+      {"created", now},
+      {"status", std::move(status)},
+      {"architecture", architecture(version)},
+      {"source", cached || model.definition.source == "models_dir" ? model.definition.source : "preset"},
+      {"can_remove", cached}};
+  if (is_running(version.state) && !version.info_json.empty()) {
+    const Json info = Json::parse(version.info_json, nullptr, false);
+    if (info.is_object()) {
+      for (const auto& [key, value] : info.items()) entry.emplace(key, value);
+    }
+  }
+  return entry;
+}
+
+Json router_list(const std::vector<models::ModelStatus>& models, const std::vector<AliasInfo>& aliases,
+                 std::int64_t now) {
+  Json data = Json::array();
+  for (const auto& model : models) {
+    for (auto version = model.versions.rbegin(); version != model.versions.rend(); ++version) {
+      const bool is_default = version == model.versions.rbegin();
+      data.push_back(router_entry(model, *version,
+                                  is_default ? model.definition.id : version->ref.to_string(), aliases, now));
+    }
+  }
+  return {{"data", std::move(data)}, {"object", "list"}};
+}
+
+std::optional<Json> single_list(const models::VersionStatus& version) {
+  const Json info = Json::parse(version.info_json, nullptr, false);
+  if (!info.is_object()) return std::nullopt;
+  const std::string name = info.value("id", version.ref.model);
+  Json capabilities = Json::array({"completion"});
+  if (version.inspection && (version.inspection->inp_vision || version.inspection->inp_audio)) {
+    capabilities.push_back("multimodal");
+  }
+  // llama-server has no values for these either; Ollama's clients want to see the keys.
+  const Json details = {{"parent_model", ""},   {"format", "gguf"},
+                        {"family", ""},         {"families", Json::array({""})},
+                        {"parameter_size", ""}, {"quantization_level", ""}};
+  const Json model = {{"name", name},
+                      {"model", name},
+                      {"modified_at", ""},
+                      {"size", ""},
+                      {"digest", ""},
+                      {"type", "model"},
+                      {"description", ""},
+                      {"tags", Json::array({""})},
+                      {"capabilities", std::move(capabilities)},
+                      {"parameters", ""},
+                      {"details", details}};
+  return Json{{"models", Json::array({model})}, {"object", "list"}, {"data", Json::array({info})}};
+}
+
+}  // namespace switchyard::http

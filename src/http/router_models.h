@@ -1,0 +1,34 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/app.h"
+#include "http/json.h"
+#include "models/types.h"
+
+// Models as llama-server's router shows them. Pure functions.
+
+namespace switchyard::http {
+
+/// The router's word for a state: "unloaded", "loading", "loaded" or "sleeping".
+[[nodiscard]] std::string_view router_status(models::State state);
+/// True for what the router calls running.
+[[nodiscard]] bool is_running(models::State state);
+
+/// One entry of /v1/models. `name` is the id that requests use for this version.
+[[nodiscard]] Json router_entry(const models::ModelStatus& model, const models::VersionStatus& version,
+                                const std::string& name, const std::vector<AliasInfo>& aliases,
+                                std::int64_t now);
+
+/// All entries: each model by its id, and its further versions as `model@version`.
+[[nodiscard]] Json router_list(const std::vector<models::ModelStatus>& models,
+                               const std::vector<AliasInfo>& aliases, std::int64_t now);
+
+/// What a one-model llama-server says of its model; none before its first load.
+[[nodiscard]] std::optional<Json> single_list(const models::VersionStatus& version);
+
+}  // namespace switchyard::http

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "base/executor.h"
+#include "engine/api/process_routes.h"
+#include "gateway/gateway.h"
+#include "http/app.h"
+#include "http/gate.h"
+#include "models/manager.h"
+#include "telemetry/event_bus.h"
+
+namespace switchyard::http {
+
+/// What the dialects work with; owned by the App, which outlives them and every request.
+struct Services {
+  const AppOptions& options;
+  models::Manager& manager;
+  telemetry::EventBus& events;
+  gateway::Gateway& gateway;
+  Executor& executor;  ///< for what may block
+  std::function<Result<models::VersionRef>(std::string_view)> resolve;
+  /// For callbacks of the manager, which may come after all this is gone.
+  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+};
+
+}  // namespace switchyard::http

@@ -1,0 +1,342 @@
+#include "config/catalog.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "base/host_memory.h"
+#include "base/nearest.h"
+#include "config/model_merge.h"
+#include "engine/args.h"
+#include "engine/download.h"
+
+namespace switchyard::config {
+namespace {
+
+using engine::ArgMap;
+
+models::Limits build_limits(const Sources& sources, const LimitsSection& yaml) {
+  models::Limits limits;
+  limits.memory_budget =
+      sources.own.memory_budget.value_or(yaml.memory_budget.value_or(default_memory_budget()));
+  limits.device_budgets = yaml.device_budgets;
+  limits.models_max = yaml.models_max.value_or(limits.models_max);
+  const auto number = [](const std::string& text) {  // llama-server: 0 and below is no limit
+    return static_cast<std::uint32_t>(std::max(0, std::atoi(text.c_str())));
+  };
+  if (const auto given = sources.command_line.find("models-max"); given != sources.command_line.end()) {
+    limits.models_max = number(given->second);
+  } else if (const auto variable = sources.environment.find("models-max");
+             !yaml.models_max && variable != sources.environment.end()) {
+    limits.models_max = number(variable->second);
+  }
+  limits.max_wait = yaml.max_wait.value_or(limits.max_wait);
+  limits.min_residency = yaml.min_residency;
+  limits.retry_backoff_first = yaml.retry_backoff.value_or(limits.retry_backoff_first);
+  limits.retry_backoff_most = yaml.retry_backoff_max.value_or(limits.retry_backoff_most);
+  return limits;
+}
+
+bool names_single_model(const ArgMap& args) { return args.contains("model") || args.contains("hf-repo"); }
+
+/// The level that makes this a one-model server; null for a catalog. The environment's model counts
+/// only where nothing on the command line or in the file asks for a catalog.
+const ArgMap* single_model_level(const Sources& sources) {
+  if (names_single_model(sources.command_line)) return &sources.command_line;
+  const bool catalog = sources.command_line.contains("models-dir") ||
+                       sources.command_line.contains("models-preset") || !sources.own.config_path.empty();
+  return !catalog && names_single_model(sources.environment) ? &sources.environment : nullptr;
+}
+
+Result<models::ModelDefinition> build_single_model(const ArgMap& level, const Sources& sources,
+                                                   const Layers& layers) {
+  ModelPlan plan;
+  plan.source = "config";
+  for (const char* name : {"model", "hf-repo", "hf-file"}) {
+    if (const auto found = level.find(name); found != level.end()) plan.own.insert(*found);
+  }
+  for (const ArgMap* args : {&sources.command_line, &sources.environment}) {
+    for (const char* name : {"alias", "tags"}) {
+      if (const auto found = args->find(name); found != args->end()) plan.own.insert(*found);
+    }
+  }
+  std::string file;
+  if (const auto model = level.find("model"); model != level.end()) {
+    file = std::filesystem::path(model->second).filename();
+  } else {
+    plan.id = level.at("hf-repo");
+  }
+  if (plan.id.empty()) plan.id = file.ends_with(".gguf") ? file.substr(0, file.size() - 5) : file;
+  Result<models::ModelDefinition> built = build_model(plan, layers);
+  if (!built) return built;
+  // llama-server replies with the alias, or else with the file's name; both names are understood.
+  engine::ModelSpec& spec = built->versions.front();
+  if (!built->extra_names.empty()) {
+    built->id = built->extra_names.front();
+    built->extra_names.erase(built->extra_names.begin());
+    spec.model = spec.reply_name = built->id;
+  } else if (!file.empty() && file != built->id) {
+    spec.reply_name = file;
+    built->extra_names.push_back(file);
+  }
+  built->settings.preload = true;
+  return built;
+}
+
+/// What folders, presets and the cache say, before the YAML file's own models.
+struct Found {
+  std::map<std::string, ModelPlan> plans;
+  ArgMap ini_common;
+};
+
+Status find_cached(Found& found) {
+  Result<std::map<std::string, ArgMap>> cached = engine::cached_models();
+  if (!cached) return std::unexpected(cached.error());
+  for (auto& [name, args] : *cached) {
+    found.plans[name] = ModelPlan{.id = name, .source = "cache", .found = std::move(args)};
+  }
+  return {};
+}
+
+/// Hides cached models whose file a preset with dedup-cache-models uses, as llama-server's router does.
+void hide_duplicates(Found& found) {
+  std::set<std::string> used;
+  for (const auto& [id, plan] : found.plans) {
+    const auto dedup = plan.ini.find("dedup-cache-models");
+    const auto repo = plan.ini.find("hf-repo");
+    if (dedup == plan.ini.end() || repo == plan.ini.end() || !is_true(dedup->second)) continue;
+    if (const Result<ArgMap> args = engine::cached_model_args(repo->second)) used.insert(args->at("model"));
+  }
+  std::erase_if(found.plans, [&](const auto& entry) {
+    const ModelPlan& plan = entry.second;
+    return plan.source == "cache" && used.contains(plan.found.at("model"));
+  });
+}
+
+Result<Found> find_models(const ServerSettings& server) {
+  Found found;
+  if (const Status cached = find_cached(found); !cached) return std::unexpected(cached.error());
+  if (!server.models_dir.empty()) {
+    Result<std::map<std::string, ArgMap>> folder = engine::scan_models_dir(server.models_dir);
+    if (!folder) return std::unexpected(folder.error());
+    for (auto& [id, args] : *folder) {
+      found.plans[id] = ModelPlan{.id = id, .source = "models_dir", .found = std::move(args)};
+    }
+  }
+  if (!server.models_preset.empty()) {
+    Result<std::map<std::string, ArgMap>> presets = engine::load_ini_presets(server.models_preset);
+    if (!presets) return std::unexpected(presets.error());
+    for (auto& [id, args] : *presets) {
+      if (id == "*") {
+        found.ini_common = std::move(args);
+        continue;
+      }
+      ModelPlan& plan = found.plans[id];
+      plan.id = id;
+      plan.source = "preset";
+      plan.ini = std::move(args);
+    }
+    hide_duplicates(found);
+  }
+  return found;
+}
+
+/// The file of one version as an absolute path: in the models folder, beside the YAML file, or - where
+/// it is nowhere - the first of these, so that the error names a place.
+std::string locate(const std::string& file, const std::string& models_dir, const std::string& config_path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (fs::path(file).is_absolute()) return fs::path(file).lexically_normal();
+  const fs::path in_folder = fs::absolute(fs::path(models_dir) / file, error).lexically_normal();
+  if (!models_dir.empty() && fs::exists(in_folder, error)) return in_folder;
+  const fs::path near = fs::absolute(config_path, error).parent_path().append(file).lexically_normal();
+  return models_dir.empty() || fs::exists(near, error) ? near : in_folder;
+}
+
+/// Joins one YAML model with what was found under its id. A file of the models folder that it names
+/// brings its projector and draft, and its own entry becomes a further name of the model.
+void add_yaml_model(Found& found, const ModelSection& section, const ServerSettings& server,
+                    const ConfigFile& file) {
+  ModelSection resolved = section;
+  const auto resolve = [&](std::string& path) {
+    if (!path.empty()) path = locate(path, server.models_dir, file.path);
+  };
+  resolve(resolved.file);
+  for (VersionSection& version : resolved.versions) resolve(version.file);
+
+  ArgMap companions;
+  std::vector<std::string> folder_names;
+  const auto names_file = [&](const std::string& path) {
+    return path == resolved.file || std::ranges::count(resolved.versions, path, &VersionSection::file) > 0;
+  };
+  std::erase_if(found.plans, [&](const auto& entry) {
+    const ModelPlan& plan = entry.second;
+    if (plan.source != "models_dir" || plan.id == section.id || plan.section) return false;
+    if (!names_file(plan.found.at("model"))) return false;
+    folder_names.push_back(plan.id);
+    companions = plan.found;
+    return true;
+  });
+  ModelPlan& plan = found.plans[section.id];
+  plan.id = section.id;
+  plan.source = "config";
+  if (plan.found.empty()) {
+    companions.erase("model");
+    plan.found = std::move(companions);
+  }
+  plan.section = std::move(resolved);
+  plan.folder_names = std::move(folder_names);
+}
+
+/// Public names that stand for more than one thing, and aliases that stand for nothing.
+Status check_names(const Catalog& catalog) {
+  std::map<std::string, std::string> owners;
+  for (const models::ModelDefinition& model : catalog.models) {
+    std::vector<std::string> names = model.extra_names;
+    names.push_back(model.id);
+    for (const std::string& name : names) {
+      const auto [owner, is_new] = owners.emplace(name, model.id);
+      if (!is_new && owner->second != model.id) {
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("the name '{}' is given to both model '{}' and model '{}'", name,
+                                owner->second, model.id));
+      }
+    }
+  }
+  for (const Alias& alias : catalog.aliases) {
+    if (!owners.contains(alias.name)) continue;
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("alias '{}' is already a name of model '{}'", alias.name, owners[alias.name]));
+  }
+  return {};
+}
+
+/// What `name`, `name@version` means in the catalog; null version is the model's last one.
+Result<models::VersionRef> find_version(const Catalog& catalog, const std::string& to) {
+  const std::size_t at = to.rfind('@');
+  const std::string name = to.substr(0, at);
+  std::vector<std::string> known;
+  for (const models::ModelDefinition& model : catalog.models) {
+    known.push_back(model.id);
+    if (model.id != name && std::ranges::count(model.extra_names, name) == 0) continue;
+    if (at == std::string::npos) return models::VersionRef{model.id, model.versions.back().version};
+    std::vector<std::string> versions;
+    for (const engine::ModelSpec& spec : model.versions) {
+      if (spec.version == to.substr(at + 1)) return models::VersionRef{model.id, spec.version};
+      versions.push_back(spec.version);
+    }
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("model '{}' has no version '{}'; it has: {}", model.id, to.substr(at + 1),
+                            fmt::join(versions, ", ")));
+  }
+  return fail(ErrorCode::kInvalidArgument, fmt::format("no model '{}'{}", name, did_you_mean(name, known)));
+}
+
+Status add_aliases(Catalog& catalog, const ConfigFile& file) {
+  std::vector<std::string> problems;
+  for (const AliasSection& section : file.aliases) {
+    Result<models::VersionRef> to = find_version(catalog, section.to);
+    if (to)
+      catalog.aliases.push_back({section.name, std::move(*to)});
+    else
+      problems.push_back(
+          fmt::format("{}:{}: alias '{}': {}", file.path, section.line, section.name, to.error().message));
+  }
+  const auto is_alias = [&](const Alias& alias) { return alias.name == catalog.server.default_model; };
+  if (const std::string& name = catalog.server.default_model;
+      !name.empty() && std::ranges::none_of(catalog.aliases, is_alias)) {
+    const Result<models::VersionRef> to = find_version(catalog, name);
+    const std::string where = file.server.default_model_line > 0
+                                  ? fmt::format("{}:{}", file.path, file.server.default_model_line)
+                                  : "command line";
+    if (!to) problems.push_back(fmt::format("{}: default model: {}", where, to.error().message));
+  }
+  if (problems.empty()) return {};
+  return fail(ErrorCode::kInvalidArgument, fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+Status add_models(Catalog& catalog, const ConfigFile& file, Layers layers) {
+  Result<Found> found = find_models(catalog.server);
+  if (!found) return std::unexpected(found.error());
+  layers.ini_common = found->ini_common;
+  for (const ModelSection& section : file.models) add_yaml_model(*found, section, catalog.server, file);
+  std::vector<std::string> problems;
+  for (const auto& [id, plan] : found->plans) {
+    Result<models::ModelDefinition> model = build_model(plan, layers);
+    if (!model) {
+      const std::string where = plan.section ? fmt::format("{}:{}: ", file.path, plan.section->line)
+                                : plan.source == "preset"
+                                    ? fmt::format("{}: section [{}]: ", catalog.server.models_preset, id)
+                                    : "";
+      problems.push_back(where + model.error().message);
+      continue;
+    }
+    for (const engine::ModelSpec& spec : model->versions) {
+      if (const std::string note = missing_file(spec); !note.empty()) catalog.notes.push_back(note);
+    }
+    catalog.models.push_back(std::move(*model));
+  }
+  if (problems.empty()) return {};
+  return fail(ErrorCode::kInvalidArgument, fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+}  // namespace
+
+RemoteModel single_remote_model(const Sources& sources) {
+  const ArgMap* level = single_model_level(sources);
+  if (level == nullptr || level->contains("model") || !level->contains("hf-repo")) return {};
+  const auto file = level->find("hf-file");
+  return {level->at("hf-repo"), file == level->end() ? std::string() : file->second};
+}
+
+Result<Catalog> build_catalog(const Sources& sources) {
+  ConfigFile file;
+  if (!sources.own.config_path.empty()) {
+    Result<ConfigFile> loaded = load_config_file(sources.own.config_path);
+    if (!loaded) return std::unexpected(loaded.error());
+    file = std::move(*loaded);
+  }
+  Catalog catalog;
+  Result<ServerSettings> server = build_server_settings(sources, file);
+  if (!server) return std::unexpected(server.error());
+  catalog.server = std::move(*server);
+  catalog.limits = build_limits(sources, file.limits);
+
+  Layers layers{.command_line = model_args(sources.command_line),
+                .yaml_defaults = file.defaults,
+                .ini_common = {},
+                .environment = model_args(sources.environment)};
+  if (const ArgMap* level = single_model_level(sources)) {
+    if (!catalog.server.models_dir.empty() || !catalog.server.models_preset.empty() || !file.models.empty()) {
+      return fail(
+          ErrorCode::kInvalidArgument,
+          "-m (or -hf) makes a server of one model; leave it out, or --models-dir, --models-preset and the "
+          "config file's models");
+    }
+    catalog.single_model = true;
+    Result<models::ModelDefinition> model = build_single_model(*level, sources, layers);
+    if (!model) return std::unexpected(model.error());
+    if (const std::string note = missing_file(model->versions.front()); !note.empty())
+      catalog.notes.push_back(note);
+    catalog.models.push_back(std::move(*model));
+  } else {
+    if (sources.command_line.contains("alias")) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "--alias names one model; give names per model in the config or preset");
+    }
+    if (const Status added = add_models(catalog, file, std::move(layers)); !added)
+      return std::unexpected(added.error());
+  }
+  if (const Status added = add_aliases(catalog, file); !added) return std::unexpected(added.error());
+  if (const Status named = check_names(catalog); !named) return std::unexpected(named.error());
+  catalog.default_model = catalog.server.default_model;
+  if (catalog.default_model.empty() && catalog.models.size() == 1)
+    catalog.default_model = catalog.models.front().id;
+  return catalog;
+}
+
+}  // namespace switchyard::config

@@ -1,0 +1,326 @@
+#include "config/config_file.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "config/yaml_reader.h"
+
+namespace switchyard::config {
+namespace {
+
+constexpr std::size_t kLargestFile = 16U << 20;
+
+/// One key of a section: how it is read and what the documentation says of it.
+template <typename Section>
+struct Key {
+  std::string_view name;
+  std::string_view type;
+  std::string_view fallback;
+  std::string_view meaning;
+  void (*read)(YamlReader&, const YAML::Node&, Section&);
+};
+
+template <typename Section>
+void read_section(YamlReader& reader, const YAML::Node& node, std::string_view where, Section& section,
+                  std::type_identity_t<std::span<const Key<Section>>> keys) {
+  reader.mapping(
+      node, where, [&](const std::string& name, const YAML::Node& key_node, const YAML::Node& value) {
+        const auto key = std::ranges::find(keys, name, &Key<Section>::name);
+        if (key != keys.end()) return key->read(reader, value, section);
+        std::vector<std::string> names;
+        for (const auto& known : keys) names.emplace_back(known.name);
+        reader.report(key_node,
+                      fmt::format("unknown key '{}' in {}{}", name, where, did_you_mean(name, names)));
+      });
+}
+
+#define SWITCHYARD_READ(member) \
+  [](YamlReader& reader, const YAML::Node& node, auto& section) { reader.read(node, section.member); }
+
+constexpr Key<LimitsSection> kLimits[] = {
+    {"memory_budget", "size", "memory or cgroup limit less 10 % (at least 512 MiB)",
+     "Bytes that all models together may take on the host.", SWITCHYARD_READ(memory_budget)},
+    {"device_budgets", "map of device to size", "none",
+     "Bytes that all models together may take on a ggml device (`CUDA0: 20GiB`).",
+     SWITCHYARD_READ(device_budgets)},
+    {"models_max", "count", "4",
+     "Most hot engines at once, loading and draining ones included; 0 for no limit.",
+     SWITCHYARD_READ(models_max)},
+    {"max_wait", "duration", "5s", "A held request waits this long before a busy model must give way.",
+     SWITCHYARD_READ(max_wait)},
+    {"min_residency", "duration", "its load time, at most 2s",
+     "Least time a model stays hot while others wait.", SWITCHYARD_READ(min_residency)},
+    {"retry_backoff", "duration", "1s", "Wait after a failed load before the next try; doubles each time.",
+     SWITCHYARD_READ(retry_backoff)},
+    {"retry_backoff_max", "duration", "5m", "Longest such wait.", SWITCHYARD_READ(retry_backoff_max)},
+    {"cores", "count", "physical cores", "Cores that busy engines share.", SWITCHYARD_READ(cores)},
+};
+
+constexpr Key<ServerSection> kServer[] = {
+    {"default_model", "text", "the only model, if there is one", "Answers requests that name no model.",
+     [](YamlReader& reader, const YAML::Node& node, ServerSection& server) {
+       reader.read(node, server.default_model);
+       server.default_model_line = YamlReader::line_of(node);
+     }},
+    {"host", "text", "127.0.0.1", "Addresses to listen on, comma-separated, or a path ending in `.sock`.",
+     SWITCHYARD_READ(host)},
+    {"port", "count", "8080", "Port to listen on; 0 picks a free one.",
+     [](YamlReader& reader, const YAML::Node& node, ServerSection& server) {
+       reader.read(node, server.port);
+       if (server.port.value_or(0) > 65535) reader.report(node, "a port is at most 65535");
+     }},
+    {"api_keys", "list of text", "none", "Keys of which one is asked for; all of them have every right.",
+     SWITCHYARD_READ(api_keys)},
+    {"api_key_file", "path", "none", "File with one key a line; `#` begins a comment.",
+     SWITCHYARD_READ(api_key_file)},
+    {"models_dir", "path", "none",
+     "Folder of models: each GGUF file, each sub-folder with split or multimodal files.",
+     SWITCHYARD_READ(models_dir)},
+    {"models_preset", "path", "none", "llama.cpp INI presets.", SWITCHYARD_READ(models_preset)},
+    {"autoload", "true or false", "true", "Whether a request makes its model hot.",
+     SWITCHYARD_READ(autoload)},
+    {"api_prefix", "text", "none", "Stands before every path.", SWITCHYARD_READ(api_prefix)},
+    {"tls_key_file", "path", "none", "PEM key; with `tls_cert_file` the server speaks TLS.",
+     SWITCHYARD_READ(tls_key_file)},
+    {"tls_cert_file", "path", "none", "PEM certificate.", SWITCHYARD_READ(tls_cert_file)},
+    {"cors_origins", "text", "*", "Allowed origins, comma-separated; `localhost` for local ones only.",
+     SWITCHYARD_READ(cors_origins)},
+    {"data_dir", "path", "$XDG_DATA_HOME/switchyard or ~/.local/share/switchyard",
+     "Where what was learnt of models is kept over restarts.", SWITCHYARD_READ(data_dir)},
+    {"shutdown_timeout", "duration", "30s", "Longest wait for running replies at shutdown.",
+     SWITCHYARD_READ(shutdown_timeout)},
+    {"max_body", "size", "512 MiB", "Largest request body.", SWITCHYARD_READ(max_body)},
+};
+
+constexpr Key<DefaultsSection> kDefaults[] = {
+    {"args", "map of option to value", "none", "llama-server options for every model, without dashes.",
+     SWITCHYARD_READ(args)},
+    {"park_after", "duration", "never", "`park_after` for models that do not say.",
+     SWITCHYARD_READ(settings.park_after)},
+    {"unload_after", "duration", "never", "`unload_after` for models that do not say.",
+     SWITCHYARD_READ(settings.unload_after)},
+    {"drain_timeout", "duration", "30s", "`drain_timeout` for models that do not say.",
+     SWITCHYARD_READ(settings.drain_timeout)},
+    {"weight", "number", "1.0", "`weight` for models that do not say.", SWITCHYARD_READ(settings.weight)},
+};
+
+constexpr std::string_view kFileMeaning =
+    "GGUF file (the first part of a split one); relative to the models folder, then to this file.";
+constexpr std::string_view kHashMeaning = "Hex SHA-256 that the file must have.";
+
+template <typename Section>
+void read_sha256(YamlReader& reader, const YAML::Node& node, Section& section) {
+  reader.read(node, section.sha256);
+  const auto is_hex = [](unsigned char c) { return std::isxdigit(c) != 0; };
+  if (!section.sha256.empty() &&
+      (section.sha256.size() != 64 || !std::ranges::all_of(section.sha256, is_hex))) {
+    reader.report(node, "a SHA-256 has 64 hex digits");
+  }
+  std::ranges::transform(section.sha256, section.sha256.begin(),
+                         [](unsigned char c) { return std::tolower(c); });
+}
+
+constexpr Key<VersionSection> kVersions[] = {
+    {"version", "text", "required", "Name of the version; requests name it as `model@version`.",
+     SWITCHYARD_READ(version)},
+    {"file", "path", "required", kFileMeaning, SWITCHYARD_READ(file)},
+    {"sha256", "text", "none", kHashMeaning, read_sha256<VersionSection>},
+    {"args", "map of option to value", "none", "llama-server options of this version alone.",
+     SWITCHYARD_READ(args)},
+};
+
+void read_versions(YamlReader& reader, const YAML::Node& node, ModelSection& model) {
+  reader.sequence(node, "versions", [&](const YAML::Node& item) {
+    VersionSection& version = model.versions.emplace_back();
+    version.line = YamlReader::line_of(item);
+    read_section(reader, item, "versions[]", version, kVersions);
+  });
+  if (!node.IsNull() && model.versions.empty()) reader.report(node, "versions has no entry");
+}
+
+constexpr Key<ModelSection> kModels[] = {
+    {"id", "text", "required", "Name that requests use.", SWITCHYARD_READ(id)},
+    {"versions", "list", "one version \"1\"",
+     "Versions, oldest first; the last one is what the id alone means.", read_versions},
+    {"file", "path", "the models folder's or preset's file of this id",
+     "Shorthand for a model of one version. Relative paths as in `versions[].file`.", SWITCHYARD_READ(file)},
+    {"sha256", "text", "none", kHashMeaning, read_sha256<ModelSection>},
+    {"args", "map of option to value", "none", "llama-server options of this model, all versions.",
+     SWITCHYARD_READ(args)},
+    {"names", "list of text", "none", "Further names for the model.", SWITCHYARD_READ(names)},
+    {"tags", "list of text", "none", "Shown in listings, not used for routing.", SWITCHYARD_READ(tags)},
+    {"pin", "true or false", "false", "Never evicted, parked or unloaded by the server itself.",
+     SWITCHYARD_READ(settings.pin)},
+    {"preload", "true or false", "false", "Made hot at start.", SWITCHYARD_READ(settings.preload)},
+    {"park_after", "duration", "never", "Idle time until the context is freed and the weights kept.",
+     SWITCHYARD_READ(settings.park_after)},
+    {"unload_after", "duration", "never", "Idle time until nothing is kept.",
+     SWITCHYARD_READ(settings.unload_after)},
+    {"weight", "number", "1.0", "A model with twice the weight is kept twice as long.",
+     SWITCHYARD_READ(settings.weight)},
+    {"drain_timeout", "duration", "30s",
+     "Longest wait for running replies when the model is unloaded on request.",
+     SWITCHYARD_READ(settings.drain_timeout)},
+};
+
+constexpr Key<AliasSection> kAliases[] = {
+    {"name", "text", "required", "Public name.", SWITCHYARD_READ(name)},
+    {"to", "text", "required", "What it means: `model` or `model@version`.", SWITCHYARD_READ(to)},
+};
+
+void read_models(YamlReader& reader, const YAML::Node& node, ConfigFile& config) {
+  reader.sequence(node, "models", [&](const YAML::Node& item) {
+    ModelSection& model = config.models.emplace_back();
+    model.line = YamlReader::line_of(item);
+    read_section(reader, item, "models[]", model, kModels);
+  });
+}
+
+void read_aliases(YamlReader& reader, const YAML::Node& node, ConfigFile& config) {
+  reader.sequence(node, "aliases", [&](const YAML::Node& item) {
+    AliasSection& alias = config.aliases.emplace_back();
+    alias.line = YamlReader::line_of(item);
+    read_section(reader, item, "aliases[]", alias, kAliases);
+  });
+}
+
+constexpr Key<ConfigFile> kTop[] = {
+    {"server", "section", "", "How the server listens and where it looks for models.",
+     [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
+       read_section(r, n, "server", c.server, kServer);
+     }},
+    {"limits", "section", "", "What all models together may take.",
+     [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
+       read_section(r, n, "limits", c.limits, kLimits);
+     }},
+    {"defaults", "section", "", "For every model that does not say otherwise.",
+     [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
+       read_section(r, n, "defaults", c.defaults, kDefaults);
+     }},
+    {"models", "list", "", "Models, added to those of the models folder and the presets.", read_models},
+    {"aliases", "list", "", "Public names that can be switched between versions.", read_aliases},
+};
+#undef SWITCHYARD_READ
+
+bool is_plain_name(std::string_view name) {
+  return name.find_first_of("@\n\r\t") == std::string_view::npos && name.front() != ' ' && name.back() != ' ';
+}
+
+void check_model(YamlReader& reader, const ModelSection& model) {
+  if (model.id.empty()) return reader.report_at(model.line, "a model needs an id");
+  std::vector<std::string> names = model.names;
+  names.push_back(model.id);
+  for (const std::string& name : names) {
+    if (!is_plain_name(name))
+      reader.report_at(model.line, fmt::format("'{}' is no name; '@' separates the version", name));
+  }
+  if (!model.versions.empty() && (!model.file.empty() || !model.sha256.empty())) {
+    reader.report_at(model.line,
+                     fmt::format("model '{}' has both versions and a file of its own; move the file "
+                                 "into a version",
+                                 model.id));
+  }
+  std::set<std::string> seen;
+  for (const VersionSection& version : model.versions) {
+    if (version.version.empty()) {
+      reader.report_at(version.line,
+                       fmt::format("a version of model '{}' needs a name (version: \"1\")", model.id));
+    } else if (!is_plain_name(version.version)) {
+      reader.report_at(version.line, fmt::format("'{}' is no version name", version.version));
+    } else if (!seen.insert(version.version).second) {
+      reader.report_at(version.line,
+                       fmt::format("model '{}' has version '{}' twice", model.id, version.version));
+    }
+    if (version.file.empty() && !version.args.contains("hf-repo") && !model.args.contains("hf-repo")) {
+      reader.report_at(version.line,
+                       fmt::format("version '{}' of model '{}' needs a file", version.version, model.id));
+    }
+  }
+}
+
+void check_names(YamlReader& reader, const ConfigFile& config) {
+  std::map<std::string, int> lines;
+  const auto claim = [&](const std::string& name, int line) {
+    if (name.empty()) return;
+    const auto [first, is_new] = lines.emplace(name, line);
+    if (!is_new) reader.report_at(line, fmt::format("'{}' is taken already (line {})", name, first->second));
+  };
+  for (const ModelSection& model : config.models) {
+    check_model(reader, model);
+    claim(model.id, model.line);
+    for (const std::string& name : model.names) claim(name, model.line);
+  }
+  for (const AliasSection& alias : config.aliases) {
+    if (alias.name.empty() || alias.to.empty())
+      reader.report_at(alias.line, "an alias needs a name and a 'to'");
+    else if (!is_plain_name(alias.name))
+      reader.report_at(alias.line, fmt::format("'{}' is no name", alias.name));
+    claim(alias.name, alias.line);
+  }
+  if (config.server.tls_key_file.has_value() != config.server.tls_cert_file.has_value()) {
+    reader.report_at(1, "tls_key_file and tls_cert_file are needed both");
+  }
+}
+
+template <typename Section>
+void document(std::vector<DocumentedKey>& out, std::string_view section, std::span<const Key<Section>> keys) {
+  for (const auto& key : keys) out.push_back({section, key.name, key.type, key.fallback, key.meaning});
+}
+
+}  // namespace
+
+std::string beside(const std::string& config_path, const std::string& file) {
+  const std::filesystem::path path(file);
+  if (file.empty() || path.is_absolute()) return file;
+  std::error_code error;
+  const std::filesystem::path local =
+      std::filesystem::absolute(config_path, error).parent_path().append(file).lexically_normal();
+  return std::filesystem::exists(local, error) ? local.string() : file;
+}
+
+Result<ConfigFile> parse_config(std::string_view text, const std::string& path) {
+  YamlReader reader(path);
+  ConfigFile config;
+  config.path = path;
+  try {
+    const YAML::Node root = YAML::Load(std::string(text));
+    read_section(reader, root, "the file", config, kTop);
+    check_names(reader, config);
+  } catch (const YAML::Exception& e) {
+    reader.report_at(std::max(e.mark.line, 0) + 1, e.msg);
+  }
+  if (reader.problems().empty()) return config;
+  return fail(ErrorCode::kInvalidArgument, fmt::format("{}", fmt::join(reader.problems(), "\n")));
+}
+
+Result<ConfigFile> load_config_file(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (!error && size > kLargestFile) {
+    return fail(ErrorCode::kTooLarge, fmt::format("config file '{}' is larger than 16 MiB", path));
+  }
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (error || !file || (size > 0 && !(text << file.rdbuf()))) {
+    return fail(ErrorCode::kNotFound, fmt::format("config file '{}' cannot be read", path),
+                error ? error.message() : std::string());
+  }
+  return parse_config(text.str(), path);
+}
+
+std::vector<DocumentedKey> documented_keys() {
+  std::vector<DocumentedKey> keys;
+  document<ConfigFile>(keys, "", kTop);
+  document<ServerSection>(keys, "server", kServer);
+  document<LimitsSection>(keys, "limits", kLimits);
+  document<DefaultsSection>(keys, "defaults", kDefaults);
+  document<ModelSection>(keys, "models[]", kModels);
+  document<VersionSection>(keys, "models[].versions[]", kVersions);
+  document<AliasSection>(keys, "aliases[]", kAliases);
+  return keys;
+}
+
+}  // namespace switchyard::config

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/api/engine.h"
+#include "switchyard/result.h"
+
+// The YAML file as written: nothing merged, nothing looked up on disk but its own words. Every key
+// is in docs/configuration.md; documented_keys() is what the page is checked against.
+
+namespace switchyard::config {
+
+/// How one model is treated; what is not set comes from the level below.
+struct SettingsSection {
+  std::optional<bool> pin;
+  std::optional<bool> preload;
+  std::optional<Duration> park_after;
+  std::optional<Duration> unload_after;
+  std::optional<double> weight;
+  std::optional<Duration> drain_timeout;
+};
+
+struct VersionSection {
+  int line = 0;
+  std::string version;
+  std::string file;
+  std::string sha256;
+  engine::ArgMap args;
+};
+
+struct ModelSection {
+  int line = 0;
+  std::string id;
+  std::vector<VersionSection>
+      versions;  ///< empty when `file` stands on the model itself or is found elsewhere
+  std::string file;
+  std::string sha256;
+  engine::ArgMap args;
+  std::vector<std::string> names;
+  std::vector<std::string> tags;
+  SettingsSection settings;
+};
+
+struct AliasSection {
+  int line = 0;
+  std::string name;
+  std::string to;
+};
+
+struct LimitsSection {
+  std::optional<ByteSize> memory_budget;
+  std::map<std::string, ByteSize> device_budgets;
+  std::optional<std::uint32_t> models_max;
+  std::optional<Duration> max_wait;
+  std::optional<Duration> min_residency;
+  std::optional<Duration> retry_backoff;
+  std::optional<Duration> retry_backoff_max;
+  std::optional<std::uint32_t> cores;
+};
+
+struct ServerSection {
+  int default_model_line = 0;
+  std::optional<std::string> default_model, host, api_key_file, models_dir, models_preset, api_prefix,
+      tls_key_file, tls_cert_file, cors_origins, data_dir;
+  std::optional<std::uint32_t> port;
+  std::optional<std::vector<std::string>> api_keys;
+  std::optional<bool> autoload;
+  std::optional<Duration> shutdown_timeout;
+  std::optional<ByteSize> max_body;
+};
+
+struct DefaultsSection {
+  engine::ArgMap args;
+  SettingsSection settings;
+};
+
+struct ConfigFile {
+  std::string path;  ///< as given; errors begin with it
+  ServerSection server;
+  LimitsSection limits;
+  DefaultsSection defaults;
+  std::vector<ModelSection> models;
+  std::vector<AliasSection> aliases;
+};
+
+/// Reads `text` as the file `path`. Errors: kInvalidArgument with all faults, one a line, each as
+/// "path:line: what is wrong". Files named in `args` (templates, LoRA, ...) are looked up beside
+/// the file. Any thread.
+[[nodiscard]] Result<ConfigFile> parse_config(std::string_view text, const std::string& path);
+/// Also kNotFound when it cannot be read, kTooLarge above 16 MiB.
+[[nodiscard]] Result<ConfigFile> load_config_file(const std::string& path);
+
+/// "dir/file" beside the config file for a relative path that exists there, else `file` itself.
+[[nodiscard]] std::string beside(const std::string& config_path, const std::string& file);
+
+struct DocumentedKey {
+  std::string_view section;  ///< "limits", "models[]", ...; empty for the top level
+  std::string_view name;
+  std::string_view type;
+  std::string_view fallback;
+  std::string_view meaning;
+};
+[[nodiscard]] std::vector<DocumentedKey> documented_keys();
+
+}  // namespace switchyard::config

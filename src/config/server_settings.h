@@ -1,0 +1,68 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "config/config_file.h"
+#include "engine/api/engine.h"
+#include "switchyard/byte_size.h"
+#include "switchyard/result.h"
+
+namespace switchyard::config {
+
+/// How the whole server is set up, with every default filled in.
+struct ServerSettings {
+  std::vector<std::string> hosts = {"127.0.0.1"};
+  std::uint16_t port = 8080;
+  bool reuse_port = false;
+  std::string tls_key_file, tls_cert_file;
+  std::vector<std::string> api_keys;
+  std::string cors_origins = "*", cors_methods = "GET, POST, DELETE, OPTIONS", cors_headers = "*";
+  bool cors_credentials = true;
+  std::string api_prefix;
+  std::chrono::seconds write_timeout{3600};
+  ByteSize max_body = ByteSize::mib(512);
+  std::uint32_t max_calls = 1024;  ///< requests that may work at once (--threads-http)
+  std::string models_dir, models_preset;
+  bool autoload = true;
+  std::string default_model;  ///< empty: the only model, if there is one
+  std::string data_dir;
+  Duration shutdown_timeout = std::chrono::seconds(30);
+  std::string hf_token;
+  bool offline = false;
+  std::uint32_t cores = 0;  ///< that busy engines share; 0 = physical
+  int log_level = 3;  ///< as llama-server's --verbosity: 1 errors, 2 warnings, 3 information, 4 and above all
+  bool operator==(const ServerSettings&) const = default;
+};
+
+/// Options that are only our own, as given on the command line.
+struct OwnOptions {
+  std::string config_path;
+  std::optional<ByteSize> memory_budget;
+  std::optional<std::string> data_dir;
+  std::optional<Duration> shutdown_timeout;
+  std::optional<std::string> default_model;
+};
+
+/// Where everything was said: command line > YAML file > environment.
+struct Sources {
+  OwnOptions own;
+  engine::ArgMap command_line;  ///< llama-server's options, canonical
+  engine::ArgMap environment;
+};
+
+/// Merges what speaks to the whole server. Errors: kInvalidArgument, kUnimplemented for llama-server's
+/// features that this server does not have, kNotFound for a missing key file.
+[[nodiscard]] Result<ServerSettings> build_server_settings(const Sources& sources, const ConfigFile& file);
+
+/// kPermissionDenied, with what to do, when others could reach the server and no key is asked for.
+[[nodiscard]] Status check_exposure(const ServerSettings& settings);
+
+/// $XDG_DATA_HOME/switchyard, ~/.local/share/switchyard, or empty when neither can be named.
+[[nodiscard]] std::string default_data_dir();
+
+}  // namespace switchyard::config

@@ -1,0 +1,203 @@
+"""Broken files and broken requests: a typed error that names the fault, and nothing else changes."""
+
+import subprocess
+import time
+
+import pytest
+
+from support import admin, gguf_files, paths
+from support.process import Background, Chat
+
+pytestmark = pytest.mark.own
+NEAR = ("--threads", 1, "--ctx-size", 1024)
+
+#: fault -> words of which one is in the error.
+FAULTS = {
+    "truncated": ["truncated", "end", "incomplete", "bounds"],
+    "truncated-header": ["truncated", "end"],
+    "corrupted-header": ["corrupt", "length", "end", "header"],
+    "empty": ["empty", "magic", "not a GGUF", "end"],
+    "not-gguf": ["not a GGUF", "magic"],
+    "unknown-architecture": ["frobnicator"],
+    "same-token-twice": ["vocab", "token", "assert", "abort", "id_to_token"],
+    "offset-past-end": ["offset", "end"],
+    "huge-string": ["length", "1152921504606846976", "end"],
+    "huge-array": ["length", "1152921504606846976", "end"],
+    "huge-tensor-count": ["tensor", "1152921504606846976"],
+    "huge-kv-count": ["1152921504606846976", "metadata", "key"],
+    "missing": ["no such file", "not found", "does not exist", "missing"],
+}
+BOUND_S = 10  # 2 s is promised; the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def server(require_binary, tmp_path_factory):
+    from conftest import _session_server
+    folder = tmp_path_factory.mktemp("broken")
+    good = gguf_files.make_talker(folder / "alpha.gguf", "alpha")
+    for fault in gguf_files.BROKEN:
+        if fault != "missing":
+            gguf_files.make_broken(folder, fault, good)
+    gguf_files.make_talker(folder / "missing.gguf", "beta")
+    server = _session_server(tmp_path_factory, "--models-dir", folder, *NEAR)
+    (folder / "missing.gguf").unlink()
+    assert server.chat("alpha").status_code == 200
+    yield server
+    assert server.stop() == 0
+
+
+def test_every_fault_is_in_the_table():
+    assert set(FAULTS) == set(gguf_files.BROKEN)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_broken_file_in_http(server, fault):
+    logged = len(server.lines)
+    began = time.monotonic()
+    reply = server.chat(fault)
+    took = time.monotonic() - began
+    error = reply.json()["error"]
+    assert reply.status_code == (404 if fault == "missing" else 422), reply.text
+    assert fault + ".gguf" in error["message"], error
+    assert any(word.lower() in error["message"].lower() for word in FAULTS[fault]), error
+    assert took < BOUND_S
+    server.wait_for_line(fault + r"\.gguf", 10, start=logged)
+    assert server.models()[fault]["status"] | {"value": "unloaded", "failed": True} == server.models()[fault]["status"]
+    assert admin.version(server, fault)["error"]["message"]
+    assert admin.state(server, "alpha") == "hot"
+    assert Chat(server.stream_chat("alpha")).assert_whole("alpha").text.split() == ["alpha"] * 8
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_broken_file_in_the_command_line(fault, tmp_path, require_binary):
+    good = gguf_files.make_talker(tmp_path / "good.gguf", "alpha")
+    file = gguf_files.make_broken(tmp_path, fault, good)
+    began = time.monotonic()
+    done = subprocess.run([paths.SWITCHYARD, "inspect", str(file)], capture_output=True, text=True, timeout=60)
+    assert time.monotonic() - began < BOUND_S
+    assert done.returncode == 1, done
+    assert fault + ".gguf" in done.stderr
+    assert any(word.lower() in done.stderr.lower() for word in FAULTS[fault]), done.stderr
+
+
+def test_a_load_command_gets_the_error(server):
+    reply = server.post("/models/load", {"model": "truncated", "wait": True})
+    assert reply.status_code == 422 and "truncated.gguf" in reply.text
+    reply = server.post("/admin/v1/models/not-gguf/load")
+    assert reply.status_code == 422 and "not-gguf.gguf" in reply.text
+
+
+def test_all_waiters_get_the_loads_error(server):
+    for reply in [waiter.result() for waiter in [Background(server.chat, "truncated") for _ in range(6)]]:
+        assert reply.status_code == 422 and "truncated.gguf" in reply.text
+
+
+def test_a_stream_gets_the_error_as_a_reply(server):
+    chat = Chat(server.stream_chat("truncated"))
+    assert chat.status == 422 and "truncated.gguf" in chat.error
+
+
+def test_a_broken_file_evicts_nobody(start, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    good = gguf_files.make_talker(folder / "alpha.gguf", "alpha")
+    gguf_files.make_broken(folder, "truncated", good)
+    server = start("--models-dir", folder, "--models-max", 1, *NEAR)
+    assert server.chat("alpha").status_code == 200
+    log = admin.events(server)
+    assert server.chat("truncated").status_code == 422
+    log.close()
+    assert admin.state(server, "alpha") == "hot"
+    assert not [event for event in log.events if event["model"] == "alpha"]
+
+
+def test_a_repaired_file_loads(start, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    good = gguf_files.make_talker(tmp_path / "good.gguf", "alpha")
+    gguf_files.make_broken(folder, "truncated", good).rename(folder / "alpha.gguf")
+    server = start("--models-dir", folder, *NEAR)
+    assert server.chat("alpha").status_code == 422
+    good.rename(folder / "alpha.gguf")
+    assert server.post("/models/load", {"model": "alpha", "wait": True}).status_code == 200
+    assert server.chat("alpha").status_code == 200
+
+
+def test_a_wrong_hash_is_refused(start, talkers, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"models:\n  - {{id: alpha, file: {talkers / 'alpha.gguf'}, sha256: {'0' * 64}}}\n")
+    reply = start("--config", file).chat("alpha")
+    assert reply.status_code == 422 and "sha256" in reply.text.lower(), reply.text
+
+
+@pytest.mark.full
+def test_memory_over_a_hundred_tries(server):
+    faults = [fault for fault in FAULTS if fault != "missing"]
+    for fault in faults:
+        server.chat(fault)
+    before = server.rss()
+    for i in range(100):
+        assert server.post("/models/load", {"model": faults[i % len(faults)], "wait": True}).status_code >= 400
+    assert server.rss() - before < 2 * 1024 * 1024
+
+
+@pytest.mark.parametrize("name", ["../alpha", "/etc/passwd", "..%2falpha", "alpha\x00", "alpha/../beta", "./alpha",
+                                  "a" * 10000, "", "💥", "alpha@9", "@", "alpha@", "*", "\n"])
+def test_tricks_in_names(server, name):
+    reply = server.chat(None, model=name)
+    assert 400 <= reply.status_code < 500, reply.text
+    assert reply.json()["error"]["message"]
+    assert "root:" not in reply.text and len(reply.text) < 4000
+
+
+@pytest.mark.parametrize("path", ["/../etc/passwd", "/..%2f..%2fetc/passwd", "//etc/passwd", "/%00", "/v1/models/%",
+                                  "/admin/v1/models/..%2f..%2fetc%2fpasswd", "/admin/v1/models/%zz"])
+def test_tricks_in_paths(server, path):
+    import http.client
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", path)
+    reply = connection.getresponse()
+    assert 400 <= reply.status < 500
+    assert b"root:" not in reply.read()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"model": 3}', b'{"model": "alpha"', b"\xff\xfe\x00",
+                                  b'{"model": "alpha", "messages": [{"role": "user", "content": "\xff"}]}',
+                                  b"[" * 100000, b'{"a":' * 100000, b'{"model": {"a": "b"}}', b'"text"'])
+def test_bad_bodies(server, body):
+    for path in ("/v1/chat/completions", "/models/load", "/tokenize", "/admin/v1/models/alpha/load"):
+        reply = server.post(path, body)
+        if path.startswith("/admin") and not body:
+            continue  # no body means the default
+        assert 400 <= reply.status_code <= 500, (path, reply.status_code, reply.text)
+        assert reply.json()["error"]["message"]
+    assert server.chat("alpha").status_code == 200
+
+
+def test_body_over_the_limit(start, talkers, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("server: {max_body: 1MiB}\n")
+    server = start("--models-dir", talkers, "--config", file, *NEAR)
+    import requests
+    try:
+        reply = server.post("/v1/chat/completions", b"x" * (2 << 20))
+        assert reply.status_code == 413 and reply.json()["error"]["message"]
+    except requests.ConnectionError:
+        pass  # it may close while we still send
+    assert server.chat("alpha").status_code == 200
+
+
+def test_bad_settings_end_the_start(talkers, tmp_path, require_binary):
+    """A wrong flag or file ends `serve` with a sentence, not with a server."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("models:\n  - {id: a, fle: x.gguf}\n")
+    for words, expected in ((["--models-dir", str(talkers), "--ctx-sise", "12"], "ctx-size"),
+                            (["--models-dir", str(tmp_path / "nowhere")], "nowhere"),
+                            (["--config", str(bad)], "bad.yaml:2"),
+                            (["--models-dir", str(talkers), "--port", "99999999"], "port"),
+                            (["-m", str(tmp_path / "gone.gguf"), "--threads", "many"], "threads"),
+                            (["--models-dir", str(talkers), "--memory-budget", "lots"], "memory-budget")):
+        done = subprocess.run([paths.SWITCHYARD, "serve", "--port", "0", *words], capture_output=True, text=True,
+                              timeout=60)
+        assert done.returncode not in (0, -6, -11), (words, done)
+        assert expected in done.stderr + done.stdout, (words, done.stderr)

@@ -17,6 +17,8 @@
 namespace switchyard::models {
 
 class Manager;
+struct Entry;
+struct Waiter;
 
 /// A hold on a hot engine: while it lives the engine is neither parked nor unloaded. Move-only; any
 /// thread. `revoked()` asks its holder to end soon with an error (a drain's bound has passed, forced
@@ -38,30 +40,32 @@ class Lease {
  private:
   friend class Manager;
   Manager* manager_ = nullptr;
+  Entry* entry_ = nullptr;
   engine::Engine* engine_ = nullptr;
   VersionRef ref_;
   std::stop_token revoked_;
-  void* entry_ = nullptr;
 };
 
 /// Forgets a waiting acquire when destroyed or cancelled: its callback is then not called any more
-/// (or has been). The load it asked for goes on for others.
+/// (or has been, or is just running on another thread: cancel() does not wait for it). The load it
+/// asked for goes on for others.
 class AcquireTicket {
  public:
-  AcquireTicket() = default;
-  ~AcquireTicket() { cancel(); }
+  AcquireTicket();
+  ~AcquireTicket() { (void)cancel(); }
   AcquireTicket(AcquireTicket&& other) noexcept;
   AcquireTicket& operator=(AcquireTicket&& other) noexcept;
-  void cancel();
+  /// True when this is what kept the callback from being called.
+  bool cancel();
 
  private:
   friend class Manager;
   Manager* manager_ = nullptr;
-  std::uint64_t id_ = 0;
+  std::shared_ptr<Waiter> waiter_;
 };
 
 struct AcquireOptions {
-  bool autoload = true;  ///< false: kInvalidArgument "model is not loaded" instead of a load
+  bool autoload = true;                  ///< false: kInvalidArgument "model is not loaded" instead of a load
   std::optional<Duration> timeout = {};  ///< gives kTimeout to the waiter; none = waits for the load
 };
 
@@ -71,8 +75,9 @@ struct Counters {
 };
 
 /// Decides which versions are in memory and moves them there and away. All methods: any thread.
-/// None but those that say so block longer than a mutex. Callbacks run on the manager's executor or
-/// the caller's thread, never under a lock, and may call back into the manager.
+/// None but those that say so block longer than a mutex. Callbacks run one after another on the
+/// manager's executor, its timer or a caller's thread, never under a lock; they must not block and
+/// may call back into the manager.
 ///
 /// Invariants (manager_test.cpp holds them against random histories):
 ///  - an engine with a lease is never parked, unloaded or destroyed;
@@ -83,7 +88,7 @@ class Manager {
  public:
   struct Dependencies {
     engine::EngineLoader& loader;
-    Executor& executor;   ///< runs inspections, loads, parks, unloads, callbacks; must outlive the manager
+    Executor& executor;  ///< runs inspections, loads, parks, unloads, callbacks; must outlive the manager
     telemetry::EventBus& events;
     const Clock& clock = Clock::steady();
     bool own_timer = true;  ///< false: tests advance a fake clock and call tick()

@@ -35,11 +35,11 @@ enum class State : std::uint8_t {
 
 /// What one model may do and how it is treated; the same for all its versions.
 struct ModelSettings {
-  bool pin = false;      ///< never evicted or parked by the server itself
-  bool preload = false;  ///< made hot at start
+  bool pin = false;                           ///< never evicted or parked by the server itself
+  bool preload = false;                       ///< made hot at start
   std::optional<Duration> park_after = {};    ///< idle time until parked; none = only under pressure
   std::optional<Duration> unload_after = {};  ///< idle time until cold
-  double weight = 1.0;   ///< eviction keeps a model with twice the weight twice as long
+  double weight = 1.0;                        ///< eviction keeps a model with twice the weight twice as long
   Duration drain_timeout = std::chrono::seconds(30);  ///< bound of an explicit unload (INI stop-timeout)
   bool operator==(const ModelSettings&) const = default;
 };
@@ -52,15 +52,18 @@ struct ModelDefinition {
   std::vector<std::string> tags;            ///< shown, not used for routing
   std::string source;  ///< "preset", "models_dir", "cache" (as llama-server's router says) or "config"
   ModelSettings settings;
+  bool operator==(const ModelDefinition&) const = default;
 };
 
 struct Limits {
   std::uint32_t models_max = 4;  ///< hot engines, loading and draining ones included; 0 = no limit
   ByteSize memory_budget;        ///< for the host; must be > 0
   std::map<std::string, ByteSize> device_budgets = {};  ///< per ggml device
-  Duration max_wait = std::chrono::seconds(5);  ///< a held request waits this long before a busy model must give way
-  /// Least time a model that became hot stays so while others wait, even idle; none = as long as it
-  /// took to make it hot, at most 2 s, so that switching costs at most half of the time.
+  Duration max_wait =
+      std::chrono::seconds(5);  ///< a held request waits this long before a busy model must give way
+  /// Least time a model that became hot stays so while others wait, even idle. None = as long as it
+  /// took to make it hot, at most 2 s, so that switching costs at most half of the time; an idle one
+  /// that has answered since may then go at once.
   std::optional<Duration> min_residency = {};
   Duration retry_backoff_first = std::chrono::seconds(1);  ///< after a failed load; doubles
   Duration retry_backoff_most = std::chrono::minutes(5);
@@ -74,17 +77,17 @@ struct VersionStatus {
   bool preload = false;
   std::uint32_t leases = 0;
   std::uint32_t waiting = 0;
-  std::optional<Error> error = {};          ///< of the last failed load or inspection
+  std::optional<Error> error = {};  ///< of the last failed load or inspection
   std::optional<engine::LoadProgress> progress = {};
   std::optional<engine::Inspection> inspection = {};  ///< once known
-  std::optional<Duration> idle_for = {};    ///< hot or parked and unused for this long
+  std::optional<Duration> idle_for = {};              ///< hot or parked and unused for this long
   std::optional<Duration> last_load_time = {};
-  std::string info_json;                    ///< the engine's own entry for /v1/models, empty before the first load
+  std::string info_json;  ///< the engine's own entry for /v1/models, empty before the first load
 };
 
 struct ModelStatus {
   ModelDefinition definition;
-  std::vector<VersionStatus> versions;      ///< same order as definition.versions
+  std::vector<VersionStatus> versions;  ///< same order as definition.versions
 };
 
 }  // namespace switchyard::models

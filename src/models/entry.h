@@ -1,0 +1,107 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "models/budget.h"
+#include "models/lifecycle.h"
+#include "models/manager.h"
+#include "models/planner.h"
+
+// What the manager knows of one version and of those that wait for it. Guarded by the manager's lock.
+
+namespace switchyard::models {
+
+struct Entry;
+
+/// Somebody who wants a version hot.
+struct Waiter {
+  enum class Kind : std::uint8_t {
+    kLease,    ///< a request: gets a lease
+    kLoad,     ///< load() or resume(): is told; a failed load is tried again before its time
+    kPreload,  ///< takes free room only; nobody is told
+  };
+  Kind kind = Kind::kLease;
+  TimePoint since;
+  std::uint64_t order = 0;
+  std::optional<TimePoint> deadline = {};
+  Entry* entry = nullptr;  ///< null once answered or cancelled
+  /// Set by whoever answers or cancels first; the other one does nothing.
+  std::atomic<bool> claimed = false;
+  std::function<void(Result<Lease>)> on_lease = {};
+  Manager::Done on_loaded = {};
+};
+
+/// Why and whereto a version drains.
+struct Drain {
+  DrainCause cause = DrainCause::kNone;
+  Residency to = Residency::kParked;
+  std::string reason;
+  std::optional<TimePoint> deadline = {};  ///< leases are revoked then
+  Entry* beneficiary = nullptr;
+};
+
+struct Entry {
+  VersionRef ref;
+  std::shared_ptr<const ModelDefinition> definition;  ///< replaced when only settings change
+  std::size_t version_index = 0;
+  bool pinned = false;
+
+  Lifecycle life;
+  TimePoint since;                        ///< of the state
+  bool listed = false;                    ///< among the manager's active ones
+  bool gone = false;                      ///< no longer in the catalog: freed as soon as nobody uses it
+  std::shared_ptr<const Entry> replaces;  ///< must have left memory before this one loads
+
+  std::vector<std::shared_ptr<Waiter>> waiters;  ///< oldest first
+  std::vector<Manager::Done> on_left;            ///< park() and unload() in progress
+
+  InspectionState inspecting = InspectionState::kNeeded;
+  std::shared_ptr<const engine::Inspection> inspection;
+  std::shared_ptr<const Footprint> footprint;
+  MemoryReservation reservation;
+
+  std::unique_ptr<engine::Engine> engine;
+  std::shared_ptr<engine::Weights> weights;
+  std::shared_ptr<const std::string> info_json;
+  std::uint32_t leases = 0;
+  bool uses_pages = false;         ///< an engine of these weights exists or is being made
+  bool leaving = false;            ///< its memory is being freed
+  bool weights_were_held = false;  ///< the last load came from parked
+  std::stop_source revoke{std::nostopstate};
+  std::stop_source stop_load{std::nostopstate};
+  std::optional<Drain> drain;
+
+  std::optional<Error> error;
+  std::uint32_t failures = 0;
+  std::optional<TimePoint> retry_at;
+  std::optional<engine::LoadProgress> progress;
+  TimePoint progress_told;
+
+  TimePoint load_began;
+  TimePoint hot_since;
+  TimePoint used_at;
+  bool used = false;
+  std::optional<Duration> last_load;
+
+  [[nodiscard]] State state() const { return life.state(); }
+  /// Nothing in memory and nothing going on.
+  [[nodiscard]] bool at_rest() const { return state() == State::kCold || state() == State::kFailed; }
+  [[nodiscard]] const engine::ModelSpec& spec() const { return definition->versions[version_index]; }
+  [[nodiscard]] const ModelSettings& settings() const { return definition->settings; }
+  /// What the next return is expected to take: as long as the last one, or a guess by the file's size.
+  [[nodiscard]] Duration time_to_come_back() const {
+    if (last_load) return *last_load;
+    constexpr double kGuessedBytesPerSecond = 500e6;
+    const double bytes = inspection ? static_cast<double>(inspection->file_size.bytes()) : 0;
+    return std::chrono::milliseconds(50) + std::chrono::duration_cast<Duration>(
+                                               std::chrono::duration<double>(bytes / kGuessedBytesPerSecond));
+  }
+};
+
+}  // namespace switchyard::models

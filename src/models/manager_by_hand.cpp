@@ -1,0 +1,166 @@
+#include <utility>
+
+#include "models/manager_impl.h"
+
+// Residency by hand, pins, time and the end.
+
+namespace switchyard::models {
+namespace {
+
+Error cancelled_by_unload(const Entry& entry) {
+  return {ErrorCode::kCancelled, "model '" + entry.ref.to_string() + "' was unloaded"};
+}
+
+std::unexpected<Error> shutting_down() {
+  return fail(ErrorCode::kUnavailable, "the server is shutting down");
+}
+
+}  // namespace
+
+Manager::Impl::Impl(Manager& self, Dependencies dependencies, Limits limits)
+    : self_(self), dependencies_(dependencies), limits_(std::move(limits)) {
+  if (dependencies_.own_timer) timer_thread_ = std::thread([this] { timer_loop(); });
+}
+
+Manager::Impl::~Impl() {
+  stop_inspections_.request_stop();
+  std::vector<std::unique_ptr<engine::Engine>> engines;
+  std::vector<std::shared_ptr<engine::Weights>> weights;
+  {
+    const MutexLock lock(mutex_);
+    shutting_down_ = true;
+    ending_ = true;
+    timer_.notify_all();
+    for (const EntryPtr& entry : active_) {
+      fail_waiters(*entry, shutting_down().error());
+      revoke_leases(*entry);
+      cancel_load(*entry);
+    }
+    deliver();
+    while (tasks_ > 0 || leases_ > 0 || delivering_ || !outbox_.empty()) idle_.wait(mutex_);
+    for (const EntryPtr& entry : active_) {
+      engines.push_back(std::move(entry->engine));
+      weights.push_back(std::move(entry->weights));
+      entry->reservation.release();
+    }
+  }
+  engines.clear();
+  if (timer_thread_.joinable()) timer_thread_.join();
+}
+
+void Manager::Impl::cancel_load(Entry& entry) {
+  queue([stop = entry.stop_load]() mutable { stop.request_stop(); });
+}
+
+Status Manager::Impl::load(const VersionRef& ref, Done done) {
+  const MutexLock lock(mutex_);
+  const auto entry = find_or_fail(ref);
+  if (!entry) return std::unexpected(entry.error());
+  if (shutting_down_) return shutting_down();
+  if ((*entry)->state() == State::kHot) {
+    if (done) queue([done = std::move(done)] { done({}); });
+  } else {
+    add_waiter(*entry, Waiter::Kind::kLoad)->on_loaded = std::move(done);
+  }
+  settle();
+  return {};
+}
+
+Status Manager::Impl::resume(const VersionRef& ref, Done done) {
+  {
+    const MutexLock lock(mutex_);
+    const auto entry = find_or_fail(ref);
+    if (!entry) return std::unexpected(entry.error());
+    const State state = (*entry)->state();
+    if (state != State::kParked && state != State::kHot) {
+      return fail(ErrorCode::kConflict, "model '" + ref.to_string() + "' is " +
+                                            std::string(to_string(state)) + ", not parked; load it");
+    }
+  }
+  return load(ref, std::move(done));
+}
+
+Status Manager::Impl::unload(const VersionRef& ref, Done done) {
+  const MutexLock lock(mutex_);
+  const auto found = find_or_fail(ref);
+  if (!found) return std::unexpected(found.error());
+  const EntryPtr& entry = *found;
+  fail_waiters(*entry, cancelled_by_unload(*entry));
+  entry->on_left.push_back(std::move(done));
+  const TimePoint deadline = now() + entry->settings().drain_timeout;
+  Drain drain{
+      .cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request", .deadline = deadline};
+  switch (entry->state()) {
+    case State::kFailed: transition(*entry, State::kCold, "request"); [[fallthrough]];
+    case State::kCold:
+      entry->error.reset();
+      entry->retry_at.reset();
+      tell(entry->on_left, {});
+      break;
+    case State::kLoading:
+    case State::kWarming: cancel_load(*entry); break;
+    case State::kHot:
+    case State::kDraining:
+    case State::kParked: begin_drain(entry, std::move(drain)); break;
+    case State::kUnloading: break;
+  }
+  settle();
+  return {};
+}
+
+Status Manager::Impl::park(const VersionRef& ref, Done done) {
+  const MutexLock lock(mutex_);
+  const auto found = find_or_fail(ref);
+  if (!found) return std::unexpected(found.error());
+  const EntryPtr& entry = *found;
+  const State state = entry->state();
+  const bool leaves_for_good =
+      state == State::kDraining && entry->drain && entry->drain->to == Residency::kCold;
+  if (leaves_for_good || (state != State::kHot && state != State::kDraining && state != State::kParked)) {
+    return fail(ErrorCode::kConflict, "model '" + ref.to_string() + "' is " + std::string(to_string(state)) +
+                                          "; only a loaded one can be parked");
+  }
+  entry->on_left.push_back(std::move(done));
+  if (state == State::kParked) {
+    tell(entry->on_left, {});
+  } else {
+    begin_drain(entry, {.cause = DrainCause::kDecided, .to = Residency::kParked, .reason = "request"});
+  }
+  settle();
+  return {};
+}
+
+Status Manager::Impl::pin(std::string_view model_id, bool pinned) {
+  const MutexLock lock(mutex_);
+  const auto model = models_.find(model_id);
+  if (model == models_.end()) return unknown_model(model_id);
+  model->second.pinned = pinned;
+  for (const EntryPtr& entry : model->second.entries) entry->pinned = pinned;
+  settle();
+  return {};
+}
+
+void Manager::Impl::tick() {
+  const MutexLock lock(mutex_);
+  settle();
+}
+
+void Manager::Impl::begin_shutdown() {
+  const MutexLock lock(mutex_);
+  shutting_down_ = true;
+  queue([stop = stop_inspections_]() mutable { stop.request_stop(); });
+  settle();
+}
+
+void Manager::Impl::drain_all(Duration bound) {
+  begin_shutdown();
+  const auto deadline = std::chrono::steady_clock::now() + bound;
+  const MutexLock lock(mutex_);
+  while (leases_ > 0 && std::chrono::steady_clock::now() < deadline) idle_.wait_until(mutex_, deadline);
+  if (leases_ == 0) return;
+  for (const EntryPtr& entry : active_) revoke_leases(*entry);
+  deliver();
+  while (leases_ > 0) idle_.wait(mutex_);
+}
+
+}  // namespace switchyard::models

@@ -1,0 +1,252 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/nearest.h"
+#include "models/catalog.h"
+#include "models/manager_impl.h"
+
+// The catalog: replacing it, names, and what is shown of it.
+
+namespace switchyard::models {
+
+/// What is taken under the lock for one model's status; the copies are made outside.
+struct Manager::Impl::StatusDraft {
+  struct Version {
+    VersionStatus status;
+    std::shared_ptr<const engine::Inspection> inspection;
+    std::shared_ptr<const std::string> info_json;
+  };
+  std::shared_ptr<const ModelDefinition> definition;
+  std::vector<Version> versions;
+};
+
+Status Manager::Impl::set_catalog(std::vector<ModelDefinition> models, Preload preload) {
+  auto names = make_name_table(models);
+  if (!names) return std::unexpected(names.error());
+  const MutexLock lock(mutex_);
+  if (shutting_down_) return fail(ErrorCode::kUnavailable, "the server is shutting down");
+  std::map<std::string, Model, std::less<>> before = std::exchange(models_, {});
+  model_order_.clear();
+  bool changed = before.size() != models.size();
+  std::vector<std::weak_ptr<Entry>> added;
+  for (ModelDefinition& model : models) {
+    const auto old = before.find(model.id);
+    changed = changed || old == before.end() || *old->second.definition != model;
+    model_order_.push_back(model.id);
+    auto definition = std::make_shared<const ModelDefinition>(std::move(model));
+    merge_model(std::move(definition), old == before.end() ? nullptr : &old->second, added);
+  }
+  for (auto& [id, model] : before) {
+    for (const EntryPtr& entry : model.entries) {
+      if (entry != nullptr) retire(entry, nullptr);
+    }
+  }
+  names_ = std::move(*names);
+  std::ranges::reverse(added);
+  to_inspect_.insert(to_inspect_.begin(), added.begin(), added.end());
+  if (preload == Preload::kYes) begin_preloads();
+  if (catalogued_ && changed) {
+    queue([this] {
+      telemetry::Event event;
+      event.type = "models_reload";
+      event.model = "*";
+      dependencies_.events.publish(std::move(event));
+    });
+  }
+  catalogued_ = true;
+  settle();
+  return {};
+}
+
+/// Takes over from `old` what did not change; what is left in `old` is no longer wanted.
+void Manager::Impl::merge_model(std::shared_ptr<const ModelDefinition> definition, Model* old,
+                                std::vector<std::weak_ptr<Entry>>& added) {
+  Model& model = models_[definition->id];
+  model.definition = definition;
+  model.pinned = definition->settings.pin;
+  if (old != nullptr && old->definition->settings.pin == definition->settings.pin) model.pinned = old->pinned;
+  for (std::size_t i = 0; i < definition->versions.size(); ++i) {
+    const engine::ModelSpec& spec = definition->versions[i];
+    EntryPtr entry = old == nullptr ? nullptr : take_entry(*old, spec.version);
+    if (entry == nullptr || entry->spec() != spec) {
+      const EntryPtr replaced = std::exchange(entry, std::make_shared<Entry>());
+      entry->ref = {definition->id, spec.version};
+      entry->since = now();
+      entry->definition = definition;
+      entry->version_index = i;
+      if (replaced != nullptr) {
+        retire(replaced, entry);
+        entry->replaces = replaced->at_rest() ? replaced->replaces : replaced;
+      }
+      added.push_back(entry);
+    }
+    entry->definition = definition;
+    entry->version_index = i;
+    entry->pinned = model.pinned;
+    model.entries.push_back(std::move(entry));
+  }
+}
+
+Manager::Impl::EntryPtr Manager::Impl::take_entry(Model& old, const std::string& version) {
+  for (EntryPtr& entry : old.entries) {
+    if (entry != nullptr && entry->ref.version == version) return std::exchange(entry, nullptr);
+  }
+  return nullptr;
+}
+
+void Manager::Impl::retire(const EntryPtr& entry, const EntryPtr& successor) {
+  entry->gone = true;
+  if (successor == nullptr) {
+    fail_waiters(
+        *entry, {ErrorCode::kNotFound, "model '" + entry->ref.to_string() + "' is no longer in the catalog"});
+  } else if (!entry->waiters.empty()) {
+    successor->waiters = std::exchange(entry->waiters, {});
+    for (const auto& waiter : successor->waiters) waiter->entry = successor.get();
+    touch(successor);
+  }
+  Drain drain{.cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request"};
+  switch (entry->state()) {
+    case State::kCold:
+    case State::kFailed:
+    case State::kUnloading: break;
+    case State::kLoading:
+    case State::kWarming: cancel_load(*entry); break;
+    case State::kHot:
+    case State::kDraining:
+    case State::kParked: begin_drain(entry, std::move(drain)); break;
+  }
+}
+
+void Manager::Impl::begin_preloads() {
+  for (const std::string& id : model_order_) {
+    const Model& model = models_.find(id)->second;
+    const EntryPtr& newest = model.entries.back();
+    if (!model.definition->settings.preload || newest->state() == State::kHot || !newest->waiters.empty())
+      continue;
+    add_waiter(newest, Waiter::Kind::kPreload);
+  }
+}
+
+void Manager::Impl::set_limits(Limits limits) {
+  const MutexLock lock(mutex_);
+  limits_ = std::move(limits);
+  settle();
+}
+
+Limits Manager::Impl::limits() const {
+  const MutexLock lock(mutex_);
+  return limits_;
+}
+
+Budgets Manager::Impl::budgets() const {
+  Budgets budgets = limits_.device_budgets;
+  budgets["host"] = limits_.memory_budget;
+  return budgets;
+}
+
+engine::InspectOptions Manager::Impl::inspect_options() const {
+  return {.host_budget = limits_.memory_budget, .device_budgets = limits_.device_budgets};
+}
+
+Counters Manager::Impl::counters() const {
+  const MutexLock lock(mutex_);
+  return counters_;
+}
+
+Manager::Impl::EntryPtr Manager::Impl::find(const VersionRef& ref) const {
+  const auto model = models_.find(ref.model);
+  if (model == models_.end()) return nullptr;
+  const auto entry = std::ranges::find(model->second.entries, ref.version,
+                                       [](const EntryPtr& candidate) { return candidate->ref.version; });
+  return entry == model->second.entries.end() ? nullptr : *entry;
+}
+
+Result<Manager::Impl::EntryPtr> Manager::Impl::find_or_fail(const VersionRef& ref) const {
+  if (EntryPtr entry = find(ref)) return entry;
+  return fail(ErrorCode::kNotFound, "no model is called '" + ref.to_string() + "'");
+}
+
+std::unexpected<Error> Manager::Impl::unknown_model(std::string_view name) const {
+  std::vector<std::string> known;
+  for (const auto& [known_name, ref] : names_) known.push_back(known_name);
+  std::ranges::sort(known);
+  return fail(ErrorCode::kNotFound,
+              "model '" + std::string(name) + "' not found" + did_you_mean(name, known));
+}
+
+Result<VersionRef> Manager::Impl::resolve(std::string_view name) const {
+  const MutexLock lock(mutex_);
+  const auto known = names_.find(std::string(name));
+  if (known != names_.end()) return known->second;
+  const std::size_t at = name.rfind('@');
+  if (at != std::string_view::npos) {
+    const auto model = names_.find(std::string(name.substr(0, at)));
+    if (model != names_.end()) {
+      VersionRef ref{model->second.model, std::string(name.substr(at + 1))};
+      if (find(ref) != nullptr) return ref;
+      std::vector<std::string> versions;
+      for (const EntryPtr& entry : models_.find(ref.model)->second.entries)
+        versions.push_back(entry->ref.version);
+      return fail(ErrorCode::kNotFound, "model '" + ref.model + "' has no version '" + ref.version + "'" +
+                                            did_you_mean(ref.version, versions));
+    }
+  }
+  return unknown_model(name);
+}
+
+Manager::Impl::StatusDraft Manager::Impl::draft(const Model& model) const {
+  StatusDraft draft{.definition = model.definition, .versions = {}};
+  const TimePoint time = now();
+  for (const EntryPtr& entry : model.entries) {
+    VersionStatus status{.ref = entry->ref,
+                         .state = entry->state(),
+                         .pinned = entry->pinned,
+                         .preload = entry->settings().preload,
+                         .leases = entry->leases,
+                         .waiting = static_cast<std::uint32_t>(entry->waiters.size()),
+                         .error = entry->error,
+                         .progress = entry->progress,
+                         .last_load_time = entry->last_load,
+                         .info_json = {}};
+    const bool at_hand = entry->state() == State::kHot || entry->state() == State::kParked;
+    if (at_hand && entry->leases == 0) status.idle_for = time - entry->used_at;
+    draft.versions.push_back({std::move(status), entry->inspection, entry->info_json});
+  }
+  return draft;
+}
+
+ModelStatus Manager::Impl::finish(StatusDraft draft) {
+  ModelStatus status{.definition = *draft.definition, .versions = {}};
+  for (StatusDraft::Version& version : draft.versions) {
+    if (version.inspection != nullptr) version.status.inspection = *version.inspection;
+    if (version.info_json != nullptr) version.status.info_json = *version.info_json;
+    status.versions.push_back(std::move(version.status));
+  }
+  return status;
+}
+
+std::vector<ModelStatus> Manager::Impl::list() const {
+  std::vector<StatusDraft> drafts;
+  {
+    const MutexLock lock(mutex_);
+    drafts.reserve(model_order_.size());
+    for (const std::string& id : model_order_) drafts.push_back(draft(models_.find(id)->second));
+  }
+  std::vector<ModelStatus> all;
+  all.reserve(drafts.size());
+  for (StatusDraft& one : drafts) all.push_back(finish(std::move(one)));
+  return all;
+}
+
+Result<ModelStatus> Manager::Impl::describe(std::string_view model_id) const {
+  StatusDraft one;
+  {
+    const MutexLock lock(mutex_);
+    const auto model = models_.find(model_id);
+    if (model == models_.end()) return unknown_model(model_id);
+    one = draft(model->second);
+  }
+  return finish(std::move(one));
+}
+
+}  // namespace switchyard::models

@@ -1,0 +1,317 @@
+#include <algorithm>
+#include <utility>
+
+#include "models/manager_impl.h"
+#include "telemetry/log.h"
+
+// Carrying out: inspections, loads, drains, and what frees memory. The slow halves run as tasks on the
+// executor, without the lock.
+
+namespace switchyard::models {
+namespace {
+
+constexpr Duration kProgressInterval = std::chrono::milliseconds(100);
+
+double in_ms(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
+std::string_view cause_of(const Entry& entry) {
+  for (const auto& waiter : entry.waiters) {
+    if (waiter->kind == Waiter::Kind::kLease) return "request";
+    if (waiter->kind == Waiter::Kind::kLoad) return "load";
+  }
+  return "preload";
+}
+
+}  // namespace
+
+void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, const Error* error) {
+  const State from = entry.state();
+  if (const Status moved = entry.life.move_to(to); !moved) {
+    telemetry::log_error("models", "{}: {}", entry.ref.to_string(), moved.error().message);
+    return;
+  }
+  const TimePoint time = now();
+  telemetry::Event event;
+  event.type = "state";
+  event.model = entry.ref.model;
+  event.version = entry.ref.version;
+  event.text = {{"from", std::string(to_string(from))},
+                {"to", std::string(to_string(to))},
+                {"cause", std::string(cause)}};
+  if (error != nullptr) event.text["error"] = error->to_string();
+  event.numbers["duration_ms"] = in_ms(time - entry.since);
+  if (to == State::kHot && from == State::kWarming) {
+    event.numbers["load_ms"] = in_ms(time - entry.load_began);
+    event.text["origin"] = entry.weights_were_held ? "parked" : "cold";
+  }
+  entry.since = time;
+  queue([this, event = std::move(event)]() mutable { dependencies_.events.publish(std::move(event)); });
+}
+
+void Manager::Impl::begin_inspection(const EntryPtr& entry) {
+  entry->inspecting = InspectionState::kRunning;
+  run_on_executor([this, entry, spec = entry->spec(), options = inspect_options()] {
+    auto result = dependencies_.loader.inspect(spec, options, stop_inspections_.get_token());
+    if (result) result->details_json = {};  // large, and only `switchyard inspect` shows it
+    const MutexLock lock(mutex_);
+    inspected(*entry, std::move(result));
+    task_ended();
+  });
+}
+
+void Manager::Impl::inspected(Entry& entry, Result<engine::Inspection> result) {
+  entry.inspecting = InspectionState::kNeeded;
+  if (!result) {
+    entry.retry_at.reset();
+    remember_error(entry, result.error());
+    if (!entry.waiters.empty()) refuse(entry, result.error());
+    return;
+  }
+  auto footprint = std::make_shared<const Footprint>(hot_charge(*result), parked_charge(*result));
+  const bool same = entry.inspection && entry.inspection->weights_key == result->weights_key &&
+                    entry.footprint && *entry.footprint == *footprint;
+  entry.inspection = std::make_shared<const engine::Inspection>(std::move(*result));
+  entry.footprint = std::move(footprint);
+  if (!same) entry.retry_at.reset();  // another file than the one that failed
+  if (entry.state() == State::kCold) entry.error.reset();
+  if (entry.waiters.empty() || refuse_too_early(entry)) return;
+  entry.inspecting = InspectionState::kDone;
+}
+
+/// After a failed load, requests get its error until it is time to try again; load() always tries.
+bool Manager::Impl::refuse_too_early(Entry& entry) {
+  if (!entry.retry_at || *entry.retry_at <= now() || !entry.error) return false;
+  if (std::ranges::any_of(entry.waiters, [](const auto& w) { return w->kind == Waiter::Kind::kLoad; }))
+    return false;
+  entry.inspecting = InspectionState::kNeeded;
+  fail_waiters(entry, *entry.error);
+  return true;
+}
+
+void Manager::Impl::remember_error(Entry& entry, const Error& error) {
+  const bool new_to_us = !entry.error || entry.error->message != error.message;
+  entry.error = error;
+  if (new_to_us) telemetry::log_warning("models", "{}: {}", entry.ref.to_string(), error.to_string());
+}
+
+void Manager::Impl::refuse(Entry& entry, const Error& error) {
+  const bool preload_without_room = error.code == ErrorCode::kUnavailable;
+  if (!preload_without_room) {
+    remember_error(entry, error);
+    if (entry.state() == State::kCold) transition(entry, State::kFailed, "refused", &error);
+  } else {
+    telemetry::log_warning("models", "{}", error.message);
+  }
+  entry.inspecting = InspectionState::kNeeded;
+  fail_waiters(entry, error);
+}
+
+void Manager::Impl::begin_load(const EntryPtr& entry) {
+  if (refuse_too_early(*entry)) return;
+  auto reservation = ledger_.reserve(entry->footprint->hot, budgets(), entry->reservation);
+  if (!reservation) return refuse(*entry, reservation.error());
+  entry->reservation = std::move(*reservation);
+  entry->weights_were_held = entry->state() == State::kParked;
+  transition(*entry, State::kLoading, cause_of(*entry));
+  entry->inspecting = InspectionState::kNeeded;
+  entry->stop_load = std::stop_source();
+  entry->uses_pages = true;
+  entry->load_began = now();
+  entry->progress = engine::LoadProgress{};
+  entry->progress_told = {};
+  run_on_executor([this, entry, spec = entry->spec(), inspection = entry->inspection,
+                   stop = entry->stop_load.get_token()] { load_task(entry, spec, *inspection, stop); });
+}
+
+void Manager::Impl::load_task(const EntryPtr& entry, const engine::ModelSpec& spec,
+                              const engine::Inspection& inspection, const std::stop_token& stop) {
+  auto engine = dependencies_.loader.load(
+      spec, inspection, [&](const engine::LoadProgress& progress) { on_progress(*entry, progress); }, stop);
+  std::shared_ptr<engine::Weights> weights;
+  std::shared_ptr<const std::string> info;
+  if (engine) {
+    weights = (*engine)->weights();
+    info = std::make_shared<const std::string>((*engine)->info_json());
+  }
+  const MutexLock lock(mutex_);
+  if (engine && stop.stop_requested()) {  // the stop came too late for the loader
+    mutex_.unlock();
+    weights.reset();
+    engine = fail(ErrorCode::kCancelled, "the load was cancelled");
+    mutex_.lock();
+  }
+  entry->progress.reset();
+  if (engine) {
+    entry->engine = std::move(*engine);
+    entry->weights = std::move(weights);
+    entry->info_json = std::move(info);
+    load_succeeded(entry);
+  } else {
+    entry->uses_pages = false;
+    if (entry->weights != nullptr) give_pages_back(*entry);
+    load_ended_badly(entry, engine.error(), stop.stop_requested());
+  }
+  task_ended();
+}
+
+void Manager::Impl::on_progress(Entry& entry, const engine::LoadProgress& progress) {
+  const MutexLock lock(mutex_);
+  const bool new_stage = !entry.progress || entry.progress->stage != progress.stage;
+  entry.progress = progress;
+  if (progress.stage == "warmup" && entry.state() == State::kLoading) {
+    transition(entry, State::kWarming, "loaded");
+  }
+  const TimePoint time = now();
+  if (new_stage || progress.value >= 1 || time - entry.progress_told >= kProgressInterval) {
+    entry.progress_told = time;
+    telemetry::Event event;
+    event.type = "load_progress";
+    event.model = entry.ref.model;
+    event.version = entry.ref.version;
+    event.text = {{"stage", progress.stage}, {"stages", join(progress.stages)}};
+    event.numbers = {{"progress", progress.value}};
+    queue([this, event = std::move(event)]() mutable { dependencies_.events.publish(std::move(event)); });
+  }
+  deliver();
+}
+
+void Manager::Impl::load_succeeded(const EntryPtr& entry) {
+  if (entry->state() == State::kLoading) transition(*entry, State::kWarming, "loaded");
+  const TimePoint time = now();
+  entry->last_load = time - entry->load_began;
+  entry->hot_since = time;
+  entry->used_at = time;
+  entry->used = false;
+  entry->failures = 0;
+  entry->error.reset();
+  entry->retry_at.reset();
+  entry->revoke = std::stop_source();
+  ++counters_.loads_ok;
+  transition(*entry, State::kHot, "answers");
+  grant_waiters(*entry);
+}
+
+void Manager::Impl::load_ended_badly(const EntryPtr& loading, const Error& error, bool cancelled) {
+  Entry& entry = *loading;
+  if (cancelled) {
+    ++counters_.loads_cancelled;
+  } else {
+    ++counters_.loads_failed;
+    const Duration backoff = limits_.retry_backoff_first * (1LL << std::min(entry.failures, 20U));
+    ++entry.failures;
+    entry.retry_at = now() + std::min<Duration>(backoff, limits_.retry_backoff_most);
+    remember_error(entry, error);
+  }
+  const std::string_view cause = cancelled ? "cancelled" : "the load failed";
+  const Error* const told = cancelled ? nullptr : &error;
+  if (entry.weights != nullptr) {
+    entry.reservation.shrink_to(entry.footprint->parked);
+    transition(entry, State::kParked, cause, told);
+  } else {
+    entry.reservation.release();
+    transition(entry, cancelled ? State::kCold : State::kFailed, cause, told);
+  }
+  if (!cancelled) fail_waiters(entry, error);
+  if (entry.at_rest()) {
+    tell(entry.on_left, {});
+  } else if (entry.gone || !entry.on_left.empty()) {  // an unload that cancelled a resume
+    entry.drain = Drain{.cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request"};
+    begin_leaving(loading);
+  }
+}
+
+/// hot -> draining, or straight to leaving for one that is parked.
+void Manager::Impl::begin_drain(const EntryPtr& entry, Drain drain) {
+  const std::string reason = drain.reason;
+  if (entry->state() == State::kDraining) {
+    if (entry->drain && entry->drain->to == Residency::kCold) drain.to = Residency::kCold;
+  }
+  entry->drain = std::move(drain);
+  if (entry->state() == State::kHot) transition(*entry, State::kDraining, reason);
+  if (entry->leases == 0 && !entry->leaving) begin_leaving(entry);
+}
+
+void Manager::Impl::begin_leaving(const EntryPtr& entry) {
+  const Drain drain = entry->drain.value_or(Drain{});
+  const bool nothing_stays = drain.to == Residency::kCold || entry->weights == nullptr;
+  const Residency to = nothing_stays ? Residency::kCold : Residency::kParked;
+  entry->leaving = true;
+  ++counters_.evictions[drain.reason];
+  if (to == Residency::kCold) transition(*entry, State::kUnloading, drain.reason);
+  run_on_executor([this, entry, to] {
+    std::unique_ptr<engine::Engine> engine;
+    {
+      const MutexLock lock(mutex_);
+      engine = std::move(entry->engine);
+    }
+    leave_task(entry, to, std::move(engine));
+  });
+}
+
+void Manager::Impl::leave_task(const EntryPtr& entry, Residency to, std::unique_ptr<engine::Engine> engine) {
+  engine.reset();  // may take 100 ms
+  std::shared_ptr<engine::Weights> weights;
+  const MutexLock lock(mutex_);
+  entry->uses_pages = false;
+  if (to == Residency::kCold) weights = std::move(entry->weights);
+  mutex_.unlock();
+  weights.reset();
+  mutex_.lock();
+  give_pages_back(*entry);
+  // An unload may have been asked for while it was parking.
+  if (to == Residency::kParked && entry->drain && entry->drain->to == Residency::kCold) {
+    transition(*entry, State::kUnloading, entry->drain->reason);
+    weights = std::move(entry->weights);
+    mutex_.unlock();
+    weights.reset();
+    mutex_.lock();
+    to = Residency::kCold;
+  }
+  left(entry, to);
+  task_ended();
+}
+
+/// Of the weights that `entry` uses or used: when no engine uses them now and somebody holds them.
+void Manager::Impl::give_pages_back(const Entry& entry) {
+  if (!entry.inspection) return;
+  const std::string key = entry.inspection->weights_key;
+  std::shared_ptr<engine::Weights> holder;
+  for (const EntryPtr& other : active_) {
+    if (!other->inspection || other->inspection->weights_key != key) continue;
+    if (other->uses_pages) return;
+    if (other->weights != nullptr) holder = other->weights;
+  }
+  if (holder == nullptr || releasing_keys_.contains(key)) return;
+  releasing_keys_.insert(key);  // nobody begins to load them meanwhile
+  mutex_.unlock();
+  holder->release_pages();
+  holder.reset();
+  mutex_.lock();
+  releasing_keys_.erase(key);
+}
+
+void Manager::Impl::left(const EntryPtr& entry, Residency to) {
+  entry->leaving = false;
+  const std::string reason = entry->drain ? entry->drain->reason : std::string();
+  entry->drain.reset();
+  if (to == Residency::kParked) {
+    entry->reservation.shrink_to(entry->footprint->parked);
+    transition(*entry, State::kParked, reason);
+  } else {
+    entry->reservation.release();
+    transition(*entry, State::kCold, reason);
+  }
+  tell(entry->on_left, {});
+}
+
+void Manager::Impl::revoke_leases(Entry& entry) {
+  queue([revoke = entry.revoke]() mutable { revoke.request_stop(); });
+}
+
+}  // namespace switchyard::models

@@ -1,0 +1,116 @@
+#include <utility>
+
+#include "models/manager_impl.h"
+
+// Leases, and those that wait for them.
+
+namespace switchyard::models {
+
+Lease Manager::Impl::make_lease(Entry& entry) {
+  ++entry.leases;
+  ++leases_;
+  entry.used = true;
+  entry.used_at = now();
+  Lease lease;
+  lease.manager_ = &self_;
+  lease.entry_ = &entry;
+  lease.engine_ = entry.engine.get();
+  lease.ref_ = entry.ref;
+  lease.revoked_ = entry.revoke.get_token();
+  return lease;
+}
+
+void Manager::Impl::give_back(Entry& entry) {
+  const MutexLock lock(mutex_);
+  --entry.leases;
+  --leases_;
+  entry.used_at = now();
+  if (entry.leases == 0) settle();
+}
+
+AcquireTicket Manager::Impl::acquire(const VersionRef& ref, const AcquireOptions& options,
+                                     std::function<void(Result<Lease>)> done) {
+  AcquireTicket ticket;
+  Result<Lease> now_or_never = fail(ErrorCode::kUnavailable, "the server is shutting down");
+  {
+    const MutexLock lock(mutex_);
+    const auto entry = find_or_fail(ref);
+    if (!entry) {
+      now_or_never = std::unexpected(entry.error());
+    } else if (shutting_down_) {
+      // as it stands
+    } else if ((*entry)->state() == State::kHot) {
+      now_or_never = make_lease(**entry);
+    } else if (!options.autoload) {
+      now_or_never = fail(ErrorCode::kInvalidArgument, "model is not loaded");
+    } else {
+      auto waiter = add_waiter(*entry, Waiter::Kind::kLease);
+      waiter->on_lease = std::move(done);
+      if (options.timeout) waiter->deadline = waiter->since + *options.timeout;
+      ticket.manager_ = &self_;
+      ticket.waiter_ = std::move(waiter);
+      settle();
+      return ticket;
+    }
+  }
+  done(std::move(now_or_never));
+  return ticket;
+}
+
+std::shared_ptr<Waiter> Manager::Impl::add_waiter(const EntryPtr& entry, Waiter::Kind kind) {
+  auto waiter = std::make_shared<Waiter>();
+  waiter->kind = kind;
+  waiter->since = now();
+  waiter->order = next_order_++;
+  waiter->entry = entry.get();
+  entry->waiters.push_back(waiter);
+  touch(entry);
+  return waiter;
+}
+
+void Manager::Impl::forget(const std::shared_ptr<Waiter>& waiter) {
+  const MutexLock lock(mutex_);
+  Entry* const entry = std::exchange(waiter->entry, nullptr);
+  if (entry == nullptr) return;
+  std::erase(entry->waiters, waiter);
+  if (entry->waiters.empty() && entry->inspecting == InspectionState::kDone) {
+    entry->inspecting = InspectionState::kNeeded;  // the file may be another by the next demand
+  }
+  settle();
+}
+
+void Manager::Impl::grant_waiters(Entry& entry) {
+  for (const auto& waiter : std::exchange(entry.waiters, {})) {
+    waiter->entry = nullptr;
+    if (waiter->kind == Waiter::Kind::kLease) {
+      queue([waiter, lease = make_lease(entry)]() mutable {
+        if (!waiter->claimed.exchange(true)) waiter->on_lease(std::move(lease));
+      });
+    } else if (waiter->on_loaded) {
+      queue([waiter] { waiter->on_loaded({}); });
+    }
+  }
+}
+
+void Manager::Impl::fail_waiters(Entry& entry, const Error& error) {
+  for (const auto& waiter : std::exchange(entry.waiters, {})) answer_error(waiter, error);
+}
+
+void Manager::Impl::answer_error(const std::shared_ptr<Waiter>& waiter, const Error& error) {
+  waiter->entry = nullptr;
+  if (waiter->kind == Waiter::Kind::kLease) {
+    queue([waiter, error] {
+      if (!waiter->claimed.exchange(true)) waiter->on_lease(std::unexpected(error));
+    });
+  } else if (waiter->on_loaded) {
+    queue([waiter, error] { waiter->on_loaded(std::unexpected(error)); });
+  }
+}
+
+void Manager::Impl::tell(std::vector<Done>& dones, const Status& status) {
+  for (Done& done : std::exchange(dones, {})) {
+    if (done) queue([done = std::move(done), status] { done(status); });
+  }
+}
+
+}  // namespace switchyard::models

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ranges>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "models/lifecycle.h"
@@ -220,7 +221,7 @@ class Planning {
       wake(free_at);
       if (free_at <= s_.now) found.push_back(i);
     }
-    std::ranges::stable_sort(found, {}, [&](std::size_t i) { return std::tuple(at(i).leases, -score(i)); });
+    std::ranges::sort(found, {}, [&](std::size_t i) { return std::tuple(at(i).leases, -score(i), i); });
     return found;
   }
 
@@ -244,8 +245,7 @@ class Planning {
         if (i != index && !gone_[i] && may_evict(at(i)) && room.at(i) == Residency::kParked)
           parked.push_back(i);
       }
-      std::ranges::stable_sort(parked, {},
-                               [&](std::size_t i) { return std::tuple(at(i).wanted, -score(i)); });
+      std::ranges::sort(parked, {}, [&](std::size_t i) { return std::tuple(at(i).wanted, -score(i), i); });
       for (const std::size_t i : parked) {
         if (room.fits(index)) break;
         victims.push_back({i, Residency::kParked, Residency::kCold});
@@ -275,7 +275,7 @@ class Planning {
   void drains() {
     for (std::size_t i = 0; i < s_.candidates.size(); ++i) {
       const Candidate& c = at(i);
-      if (c.state != State::kDraining || c.leaving) continue;
+      if (c.state != State::kDraining || c.leaving || gone_[i]) continue;
       const bool needless =
           c.drain == DrainCause::kRoom && (!c.drains_for || (!keep_.contains(*c.drains_for) && c.leases > 0));
       if (needless) {

@@ -36,6 +36,17 @@ Status AliasTable::set_all(const std::vector<Alias>& aliases) {
   return {};
 }
 
+Status AliasTable::add(const Alias& alias) {
+  if (alias.name.empty()) return fail(ErrorCode::kInvalidArgument, "an alias has an empty name");
+  const MutexLock lock(writing_);
+  auto table = std::make_shared<Table>(*table_.load());
+  if (!table->emplace(alias.name, alias.to).second) {
+    return fail(ErrorCode::kInvalidArgument, "there is an alias '" + alias.name + "' already");
+  }
+  table_.store(std::move(table));
+  return {};
+}
+
 Status AliasTable::point(std::string_view alias, const models::VersionRef& to) {
   const MutexLock lock(writing_);
   auto table = std::make_shared<Table>(*table_.load());

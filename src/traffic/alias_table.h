@@ -33,6 +33,8 @@ class AliasTable {
 
   /// Replaces all of them. Errors: kInvalidArgument for an empty or doubled name; nothing has changed then.
   Status set_all(const std::vector<Alias>& aliases);
+  /// Adds one. Errors: kInvalidArgument for an empty name or one that is there.
+  Status add(const Alias& alias);
   /// Points an alias that exists somewhere else. Errors: kNotFound.
   Status point(std::string_view alias, const models::VersionRef& to);
 

@@ -10,7 +10,6 @@ Switcher::~Switcher() {
   std::map<const Switch*, models::AcquireTicket> tickets;
   std::vector<std::shared_ptr<Switch>> cut;
   MutexLock lock(mutex_);
-  stopping_ = true;
   std::swap(tickets, tickets_);
   for (auto& [alias, queue] : queues_) {
     while (queue.size() > 1) {
@@ -33,19 +32,28 @@ Switcher::~Switcher() {
   while (!queues_.empty()) idle_.wait(mutex_);
 }
 
+Status Switcher::check(const Alias& alias) const {
+  if (dependencies_.manager.resolve(alias.name)) {
+    return fail(ErrorCode::kInvalidArgument, "the alias '" + alias.name + "' has the name of a model");
+  }
+  const auto target = dependencies_.manager.resolve(alias.to.to_string());
+  if (!target) {
+    return fail(ErrorCode::kNotFound, "the alias '" + alias.name + "' points at '" + alias.to.to_string() + "'",
+                target.error().message);
+  }
+  return {};
+}
+
 Status Switcher::set_aliases(const std::vector<Alias>& aliases) {
   for (const Alias& alias : aliases) {
-    if (dependencies_.manager.resolve(alias.name)) {
-      return fail(ErrorCode::kInvalidArgument, "the alias '" + alias.name + "' has the name of a model");
-    }
-    const auto target = dependencies_.manager.resolve(alias.to.to_string());
-    if (!target) {
-      return fail(ErrorCode::kNotFound,
-                  "the alias '" + alias.name + "' points at '" + alias.to.to_string() + "'",
-                  target.error().message);
-    }
+    if (auto checked = check(alias); !checked) return checked;
   }
   return table_.set_all(aliases);
+}
+
+Status Switcher::add_alias(const Alias& alias) {
+  if (auto checked = check(alias); !checked) return checked;
+  return table_.add(alias);
 }
 
 Result<models::VersionRef> Switcher::resolve(std::string_view name) const {

@@ -53,6 +53,8 @@ class Switcher {
   /// Replaces all aliases, as configured. Errors: kInvalidArgument for a doubled name or a name that
   /// a model has, kNotFound for a target that is not catalogued; nothing has changed then.
   Status set_aliases(const std::vector<Alias>& aliases);
+  /// Adds one; the others are not touched. Errors: as of set_aliases().
+  Status add_alias(const Alias& alias);
   [[nodiscard]] std::vector<Alias> aliases() const { return table_.list(); }
 
   /// An alias, else what the manager takes the name for. Quick, never waits for a switch.
@@ -74,6 +76,7 @@ class Switcher {
     TimePoint began;
   };
 
+  [[nodiscard]] Status check(const Alias& alias) const;
   void begin(const std::shared_ptr<Switch>& one);
   void loaded(const std::shared_ptr<Switch>& one, Result<models::Lease> lease);
   void ended(const std::shared_ptr<Switch>& one, const models::VersionRef& from, const Status& status);
@@ -85,7 +88,6 @@ class Switcher {
   std::map<std::string, std::vector<std::shared_ptr<Switch>>> queues_ GUARDED_BY(mutex_);  // front runs
   std::map<const Switch*, models::AcquireTicket> tickets_ GUARDED_BY(mutex_);
   SwitchCounters counters_ GUARDED_BY(mutex_);
-  bool stopping_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace switchyard::traffic

@@ -13,26 +13,19 @@ using models::VersionRef;
 
 Core::Core(std::unique_ptr<engine::EngineLoader> loader, const models::Limits& limits)
     : loader_(std::move(loader)),
-      manager_({.loader = *loader_, .executor = executor_, .events = events_}, limits) {}
-
-Result<VersionRef> Core::resolve(std::string_view name) const {
-  {
-    const MutexLock lock(mutex_);
-    if (const auto alias = aliases_.find(name); alias != aliases_.end()) return alias->second;
-  }
-  return manager_.resolve(name);
-}
+      manager_({.loader = *loader_, .executor = executor_, .events = events_}, limits),
+      switcher_({.manager = manager_, .events = events_}) {}
 
 Status Core::add_model(const ModelConfig& config) {
   auto spec = make_spec(config);
   if (!spec) return std::unexpected(spec.error());
   const MutexLock catalog_lock(catalog_mutex_);
+  if (std::ranges::any_of(switcher_.aliases(), [&](const auto& alias) { return alias.name == config.id; })) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is an alias; give the model another id", config.id));
+  }
   std::vector<models::ModelDefinition> changed;
   {
     const MutexLock lock(mutex_);
-    if (aliases_.contains(config.id)) {
-      return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is an alias; give the model another id", config.id));
-    }
     changed = definitions_;
   }
   put_version(changed, config, std::move(*spec));
@@ -43,7 +36,7 @@ Status Core::add_model(const ModelConfig& config) {
 }
 
 Status Core::pin(std::string_view name, bool pinned) {
-  const auto ref = resolve(name);
+  const auto ref = switcher_.resolve(name);
   if (!ref) return std::unexpected(ref.error());
   const MutexLock catalog_lock(catalog_mutex_);
   if (auto done = manager_.pin(ref->model, pinned); !done) return done;
@@ -54,7 +47,7 @@ Status Core::pin(std::string_view name, bool pinned) {
 }
 
 Status Core::load(std::string_view name, const LoadOptions& options) {
-  const auto ref = resolve(name);
+  const auto ref = switcher_.resolve(name);
   return ref ? load(*ref, options) : Status(std::unexpected(ref.error()));
 }
 
@@ -71,11 +64,18 @@ Status Core::load(const VersionRef& ref, const LoadOptions& options) {
   }
   {
     const MutexLock lock(mutex_);
-    ++load_calls_[ref];
+    ++load_calls_[ref].wanted;
+    ++load_calls_[ref].unanswered;
   }
   const auto outcome = std::make_shared<Outcome>();
-  auto begun = manager_.load(ref, [outcome](Status status) { outcome->set(std::move(status)); });
-  if (!begun) outcome->set(std::move(begun));
+  const auto answered = [this, ref, outcome](Status answer) {
+    {
+      const MutexLock lock(mutex_);
+      --load_calls_[ref].unanswered;
+    }
+    outcome->set(std::move(answer));
+  };
+  if (auto begun = manager_.load(ref, answered); !begun) answered(std::move(begun));
   Status status;
   bool cancelled = false;
   {
@@ -87,21 +87,24 @@ Status Core::load(const VersionRef& ref, const LoadOptions& options) {
   }
   {
     const MutexLock lock(mutex_);
-    if (--load_calls_[ref] == 0) load_calls_.erase(ref);
+    --load_calls_[ref].wanted;
   }
   if (cancelled) cancel_unwanted_load(ref);
   return status;
 }
 
 void Core::cancel_unwanted_load(const VersionRef& ref) {
+  std::uint32_t own = 0;
   {
     const MutexLock lock(mutex_);
-    if (load_calls_.contains(ref)) return;
+    const LoadCalls calls = load_calls_[ref];
+    if (calls.wanted > 0) return;
+    own = calls.unanswered;
   }
   const auto model = manager_.describe(ref.model);
   if (!model) return;
   const auto version = std::ranges::find(model->versions, ref, &models::VersionStatus::ref);
-  if (version == model->versions.end() || version->waiting > 0 || version->leases > 0) return;
+  if (version == model->versions.end() || version->waiting > own || version->leases > 0) return;
   if (version->state == models::State::kLoading || version->state == models::State::kWarming ||
       version->state == models::State::kCold) {
     // A caller who comes between the look and this call gets kCancelled and may ask again.
@@ -110,55 +113,52 @@ void Core::cancel_unwanted_load(const VersionRef& ref) {
 }
 
 Status Core::unload(std::string_view name) {
-  const auto ref = resolve(name);
+  const auto ref = switcher_.resolve(name);
   if (!ref) return std::unexpected(ref.error());
   return await([&](auto done) { return manager_.unload(*ref, std::move(done)); });
 }
 
 Status Core::park(std::string_view name) {
-  const auto ref = resolve(name);
+  const auto ref = switcher_.resolve(name);
   if (!ref) return std::unexpected(ref.error());
   return await([&](auto done) { return manager_.park(*ref, std::move(done)); });
 }
 
 Status Core::resume(std::string_view name) {
-  const auto ref = resolve(name);
+  const auto ref = switcher_.resolve(name);
   if (!ref) return std::unexpected(ref.error());
   return await([&](auto done) { return manager_.resume(*ref, std::move(done)); });
 }
 
 Status Core::switch_model(std::string_view alias, std::string_view to, const LoadOptions& options) {
-  if (alias.empty() || alias.contains('@')) {
-    return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is no name for an alias", alias));
-  }
-  if (manager_.describe(alias)) {
-    return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is a model; give the alias another name", alias));
-  }
-  const auto ref = resolve(to);
+  const auto ref = switcher_.resolve(to);
   if (!ref) return std::unexpected(ref.error());
+  // First of all hot, with progress and cancellation; the switcher then finds it so.
   if (auto loaded = load(*ref, options); !loaded) return loaded;
-  // Held over the flip, so that what the alias means is hot at that moment.
-  auto held = manager_.acquire_blocking(*ref, {}, options.stop);
-  if (!held) return std::unexpected(held.error());
-  std::optional<VersionRef> old;
-  {
-    const MutexLock lock(mutex_);
-    auto [entry, is_new] = aliases_.try_emplace(std::string(alias), *ref);
-    if (!is_new) old = std::exchange(entry->second, *ref);
-  }
-  if (old && *old != *ref) retire(*old);
-  return {};
+  const auto known = switcher_.aliases();
+  const auto found = std::ranges::find(known, alias, &traffic::Alias::name);
+  if (found == known.end()) return add_alias(alias, *ref);
+  traffic::SwitchOptions how;
+  how.old = is_pinned(found->to) ? traffic::OldVersion::kKeep : traffic::OldVersion::kPark;
+  return await([&](auto done) {
+    switcher_.switch_alias(found->name, *ref, how, std::move(done));
+    return Status();
+  });
 }
 
-void Core::retire(const VersionRef& old) {
-  {
-    const MutexLock lock(mutex_);
-    if (std::ranges::any_of(aliases_, [&](const auto& alias) { return alias.second == old; })) return;
+Status Core::add_alias(std::string_view name, const VersionRef& to) {
+  if (name.contains('@')) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is no name for an alias: it has an '@'", name));
   }
-  const auto model = manager_.describe(old.model);
-  if (!model || model->definition.settings.pin) return;
-  // It may have left by itself, which is as good.
-  (void)manager_.park(old);
+  const MutexLock catalog_lock(catalog_mutex_);
+  return switcher_.add_alias({.name = std::string(name), .to = to});
+}
+
+bool Core::is_pinned(const VersionRef& ref) const {
+  const auto model = manager_.describe(ref.model);
+  if (!model) return false;
+  const auto version = std::ranges::find(model->versions, ref, &models::VersionStatus::ref);
+  return version != model->versions.end() && version->pinned;
 }
 
 std::vector<ModelInfo> Core::list() const {
@@ -170,14 +170,13 @@ std::vector<ModelInfo> Core::list() const {
 }
 
 std::map<std::string, std::string> Core::aliases() const {
-  const MutexLock lock(mutex_);
   std::map<std::string, std::string> all;
-  for (const auto& [name, ref] : aliases_) all[name] = ref.to_string();
+  for (const auto& alias : switcher_.aliases()) all[alias.name] = alias.to.to_string();
   return all;
 }
 
 Result<Lease> Core::acquire(std::string_view name, std::stop_token stop) {
-  const auto ref = resolve(name);
+  const auto ref = switcher_.resolve(name);
   if (!ref) return std::unexpected(ref.error());
   auto held = manager_.acquire_blocking(*ref, {}, std::move(stop));
   if (!held) return std::unexpected(held.error());

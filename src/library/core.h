@@ -11,6 +11,7 @@
 #include "models/manager.h"
 #include "switchyard/model_manager.h"
 #include "telemetry/event_bus.h"
+#include "traffic/switcher.h"
 
 namespace switchyard::library {
 
@@ -22,35 +23,41 @@ class Core : public std::enable_shared_from_this<Core> {
 
   Status add_model(const ModelConfig& config) EXCLUDES(catalog_mutex_, mutex_);
   Status load(std::string_view name, const LoadOptions& options) EXCLUDES(mutex_);
-  Status unload(std::string_view name) EXCLUDES(mutex_);
-  Status switch_model(std::string_view alias, std::string_view to, const LoadOptions& options) EXCLUDES(mutex_);
-  Status park(std::string_view name) EXCLUDES(mutex_);
-  Status resume(std::string_view name) EXCLUDES(mutex_);
+  Status unload(std::string_view name);
+  Status switch_model(std::string_view alias, std::string_view to, const LoadOptions& options)
+      EXCLUDES(catalog_mutex_, mutex_);
+  Status park(std::string_view name);
+  Status resume(std::string_view name);
   Status pin(std::string_view name, bool pinned) EXCLUDES(catalog_mutex_, mutex_);
   [[nodiscard]] std::vector<ModelInfo> list() const;
-  [[nodiscard]] std::map<std::string, std::string> aliases() const EXCLUDES(mutex_);
-  [[nodiscard]] Result<Lease> acquire(std::string_view name, std::stop_token stop) EXCLUDES(mutex_);
+  [[nodiscard]] std::map<std::string, std::string> aliases() const;
+  [[nodiscard]] Result<Lease> acquire(std::string_view name, std::stop_token stop);
 
  private:
-  /// Alias, id or `id@version`. Errors: kNotFound.
-  [[nodiscard]] Result<models::VersionRef> resolve(std::string_view name) const EXCLUDES(mutex_);
   Status load(const models::VersionRef& ref, const LoadOptions& options) EXCLUDES(mutex_);
   /// Ends a load in progress unless somebody else waits for it.
   void cancel_unwanted_load(const models::VersionRef& ref) EXCLUDES(mutex_);
-  /// Parks what an alias has left, in the background.
-  void retire(const models::VersionRef& old) EXCLUDES(mutex_);
+  /// Makes an alias that is new. Errors: kInvalidArgument (no name for an alias).
+  Status add_alias(std::string_view name, const models::VersionRef& to) EXCLUDES(catalog_mutex_);
+  [[nodiscard]] bool is_pinned(const models::VersionRef& ref) const;
 
-  // In the order in which they depend on each other.
+  /// load() calls of one version.
+  struct LoadCalls {
+    std::uint32_t wanted = 0;      ///< still want it
+    std::uint32_t unanswered = 0;  ///< the manager has yet to answer, cancelled ones included
+  };
+
+  Mutex catalog_mutex_;  ///< keeps changes of models and aliases one after the other; taken before mutex_
+  mutable Mutex mutex_;
+  std::vector<models::ModelDefinition> definitions_ GUARDED_BY(mutex_);
+  std::map<models::VersionRef, LoadCalls> load_calls_ GUARDED_BY(mutex_);
+
+  // In the order in which they depend on each other; what they call back into is above.
   const std::unique_ptr<engine::EngineLoader> loader_;
   telemetry::EventBus events_;
   ThreadPool executor_{"models", 64};
   models::Manager manager_;
-
-  Mutex catalog_mutex_;  ///< keeps changes of the catalog one after the other; taken before mutex_
-  mutable Mutex mutex_;
-  std::vector<models::ModelDefinition> definitions_ GUARDED_BY(mutex_);
-  std::map<std::string, models::VersionRef, std::less<>> aliases_ GUARDED_BY(mutex_);
-  std::map<models::VersionRef, int> load_calls_ GUARDED_BY(mutex_);  ///< load() calls that wait now
+  traffic::Switcher switcher_;
 };
 
 struct LeaseState {

@@ -1,5 +1,6 @@
 #include "library/core.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -40,7 +41,7 @@ class FakeEngine final : public engine::Engine {
   explicit FakeEngine(std::string says) : says_(std::move(says)) {}
   std::unique_ptr<engine::Reply> handle(engine::Request) override {
     return std::make_unique<FakeReply>(std::vector<std::string>{
-        R"(data: {"choices":[{"delta":{"content":")" + says_ + "\"}}]}\n\n", "data: [DONE]\n\n"});
+        fmt::format(R"(data: {{"choices":[{{"delta":{{"content":"{}"}}}}]}})", says_) + "\n\n", "data: [DONE]\n\n"});
   }
   engine::EngineSample sample(std::chrono::milliseconds) override { return {}; }
   std::string info_json() const override { return "{}"; }

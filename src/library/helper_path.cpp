@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <vector>
@@ -32,7 +33,8 @@ Result<std::string> find_helper(const std::string& configured, const std::string
     path.remove_prefix(std::min(end + 1, path.size()));
   }
   for (const auto& candidate : candidates) {
-    if (is_program(candidate)) return candidate.lexically_normal().string();
+    const auto file = candidate.lexically_normal();  // "a/../b" needs no "a"
+    if (is_program(file)) return file.string();
   }
   return fail(ErrorCode::kInvalidArgument,
               "the `switchyard` program, which reads model files in a child process, was found neither beside "

@@ -166,9 +166,9 @@ void Connection::call_handler(const ExchangePtr& exchange) {
 }
 
 void Connection::reject(int status, std::string_view what) {
-  reader_.reset();
-  inbox_ = std::string();
   const Response response = front_.error_response(status, what);
+  reader_.reset();  // owns `what`, perhaps
+  inbox_ = std::string();
   Framing framing;
   framing.content_length = response.body.size();
   framing.close = true;

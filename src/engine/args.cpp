@@ -255,6 +255,16 @@ std::vector<std::string> option_names() {
   return names;
 }
 
+std::string option_help() {
+  const std::scoped_lock lock(arg_tables_mutex());
+  std::string text;
+  for (const common_arg& option : arg_tables().ctx_params.options) {
+    if (option.is_preset_only || rule_of(canonical_name(option)).scope == ArgScope::kRefused) continue;
+    text += option.to_string();
+  }
+  return text;
+}
+
 Status apply_process_args(const ArgMap& args) {
   const std::scoped_lock lock(arg_tables_mutex());
   common_params params;

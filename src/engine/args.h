@@ -70,6 +70,9 @@ struct CanonicalArg {
 /// completion.
 [[nodiscard]] std::vector<std::string> option_names();
 
+/// llama.cpp's own help text of every option that is not refused, as a terminal shows it.
+[[nodiscard]] std::string option_help();
+
 /// Runs the process-wide options of `args` that llama.cpp acts on itself (--numa, --rpc). After
 /// llama.cpp has been started, before the first load. Errors: kInvalidArgument with llama.cpp's words.
 [[nodiscard]] Status apply_process_args(const ArgMap& args);

@@ -1,5 +1,7 @@
 #include "engine/bridge.h"
 
+#include <malloc.h>
+
 #include <clocale>
 #include <csignal>
 #include <cstdarg>
@@ -75,6 +77,9 @@ void start_process_bridge() {
   std::call_once(once, [] {
     std::setlocale(LC_NUMERIC, "C");
     std::signal(SIGPIPE, SIG_IGN);
+    // A fixed threshold: by default glibc raises it to the size of each large buffer that is freed, and
+    // later buffers of parked engines then stay in its heap instead of going back to the system.
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     const auto sink = [](ggml_log_level level, const char* text, void*) { add_log_text(level, text); };
     llama_log_set(sink, nullptr);
     mtmd_log_set(sink, nullptr);

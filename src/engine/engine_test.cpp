@@ -187,11 +187,18 @@ TEST_F(EngineTest, BadFilesAreNamedAndClassified) {
 }
 
 TEST(ThreadBudget, SharesCoresAndNeverGivesNone) {
-  EXPECT_EQ(threads_for(2, 2, 0), 2);
-  EXPECT_EQ(threads_for(2, 2, 1), 1);
-  EXPECT_EQ(threads_for(2, 2, 5), 1);
-  EXPECT_EQ(threads_for(4, 16, 1), 4);
-  EXPECT_EQ(threads_for(16, 16, 3), 4);
+  EXPECT_EQ(threads_for(2, {.cores = 2, .others = 0, .machine = 2}), 2);
+  EXPECT_EQ(threads_for(2, {.cores = 2, .others = 1, .machine = 2}), 1);
+  EXPECT_EQ(threads_for(2, {.cores = 2, .others = 5, .machine = 2}), 1);
+  EXPECT_EQ(threads_for(4, {.cores = 16, .others = 1, .machine = 16}), 4);
+  EXPECT_EQ(threads_for(16, {.cores = 16, .others = 3, .machine = 16}), 4);
+}
+
+TEST(ThreadBudget, LeavesOtherProgramsTheirCores) {
+  EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 0.2}), 2);
+  EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 1.0}), 1);
+  EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 40}), 1);
+  EXPECT_EQ(threads_for(8, {.cores = 8, .machine = 64, .foreign = 50}), 8);
 }
 
 TEST(InspectionJson, RoundTrips) {

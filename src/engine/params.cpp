@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "chat.h"
 #include "common.h"
 #include "engine/arg_tables.h"
+#include "speculative.h"
 
 namespace switchyard::engine {
 namespace {
@@ -32,6 +34,20 @@ bool has_any(const ArgMap& args, std::initializer_list<const char*> names) {
     if (args.contains(name)) return true;
   }
   return false;
+}
+
+/// How many logit rows a batch may ask for, as server_context decides it: it sizes the output buffers.
+void limit_outputs(common_params& p) {
+  const bool pooled = p.pooling_type != LLAMA_POOLING_TYPE_UNSPECIFIED && p.pooling_type != LLAMA_POOLING_TYPE_NONE;
+  if (p.embedding || pooled) {
+    p.n_outputs_max = p.n_batch;
+    p.n_outputs_max_per_seq = 1;
+    return;
+  }
+  const auto limits =
+      common_speculative_get_output_limits(p.n_batch, p.n_parallel, common_speculative_n_max(&p.speculative));
+  p.n_outputs_max = std::max<std::int32_t>(1, limits.total);
+  p.n_outputs_max_per_seq = std::max<std::int32_t>(1, limits.per_seq);
 }
 
 /// What common_params_parse does after the options and llama-server's main() before the load.
@@ -66,6 +82,7 @@ void finish_params(const ArgMap& args, common_params& p) {
     p.kv_unified = true;
   }
   if (p.kv_unified_per_slot > 0 && p.n_ctx == 0) p.n_ctx = p.n_parallel * p.kv_unified_per_slot;
+  limit_outputs(p);
   p.fit_params = false;
   p.endpoint_metrics = true;
   p.sleep_idle_seconds = -1;  // residency is the manager's business; llama-server's own sleep aborts on failure

@@ -4,11 +4,12 @@
 
 namespace switchyard::engine {
 
-/// Shares the machine's cores between the engines that are decoding and the loads in progress. Two
-/// engines whose threads together outnumber the cores stall each other at ggml's spinning barriers
-/// (320 ms a token instead of 12 was measured), so before each llama_decode the calling engine takes
-/// cores / (busy engines + loads) threads, at least one, and all that it was configured for when it
-/// is alone. The decision is made in the wrapped llama_decode, on the engine's own thread.
+/// Shares the machine's cores between the engines that are decoding, the loads in progress and other
+/// programs. Threads that outnumber the cores stall each other at ggml's spinning barriers (320 ms a
+/// token instead of 12 was measured, seconds on a crowded machine), so before each llama_decode the
+/// calling engine takes cores / (busy engines + loads) threads, at most as many as other programs
+/// leave free, at least one, and all that it was configured for when it is alone. The decision is made
+/// in the wrapped llama_decode, on the engine's own thread.
 ///
 /// Call once before any engine exists. `cores` = 0 means the physical cores.
 void set_thread_budget(std::uint32_t cores);
@@ -33,7 +34,13 @@ class LoadingScope {
   LoadingScope& operator=(const LoadingScope&) = delete;
 };
 
-/// What an engine gets: pure, for the tests. `others` counts other busy engines and loads.
-[[nodiscard]] std::int32_t threads_for(std::int32_t configured, std::uint32_t cores, std::uint32_t others);
+/// What an engine gets: pure, for the tests.
+struct Demand {
+  std::uint32_t cores = 1;      ///< to share between engines and loads
+  std::uint32_t others = 0;     ///< other busy engines and loads
+  std::uint32_t machine = 1;    ///< processors of the machine
+  double foreign = 0;           ///< threads of other programs that run or want to, on average
+};
+[[nodiscard]] std::int32_t threads_for(std::int32_t configured, const Demand& demand);
 
 }  // namespace switchyard::engine

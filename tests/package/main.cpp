@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   if (!manager->load_model("m") || !manager->park("m") || !manager->resume("m")) return 4;
   auto lease = manager->acquire("m");
   if (!lease) return 5;
-  auto text = lease->chat("Say yes.");
+  auto text = lease->chat("Say yes.", {}, {.max_tokens = 16});
   if (!text || text->empty()) return 6;
   std::printf("%s\n", text->c_str());
   return manager->list().at(0).state == switchyard::ModelState::kHot ? 0 : 7;

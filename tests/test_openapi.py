@@ -1,0 +1,61 @@
+"""/openapi.json is true: schemathesis asks what it describes and compares the answers."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from support import paths
+
+pytestmark = [pytest.mark.own, pytest.mark.filterwarnings("ignore")]
+#: Streams without an end, and commands that would fetch from the network.
+ENDLESS = r"^/(admin/v1/events|models/sse)$"
+
+
+@pytest.fixture(scope="module")
+def server(require_binary, talkers, tmp_path_factory):
+    from conftest import _session_server
+    config = tmp_path_factory.mktemp("openapi") / "c.yaml"
+    config.write_text(f"""
+defaults: {{args: {{threads: 1, ctx-size: 512}}}}
+models:
+  - {{id: alpha, file: {talkers / 'alpha.gguf'}}}
+  - {{id: beta, file: {talkers / 'beta.gguf'}}}
+aliases: [{{name: chat, to: alpha@1}}]
+""")
+    server = _session_server(tmp_path_factory, "--config", config)
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def api_schema(server):
+    return schemathesis.openapi.from_url(server.url + "/openapi.json").exclude(path_regex=ENDLESS)
+
+
+def test_document(server):
+    document = server.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert {"/admin/v1/models", "/admin/v1/models/{id}", "/admin/v1/events", "/v1/chat/completions",
+            "/metrics"} <= set(document["paths"])
+    ids = [operation["operationId"] for path in document["paths"].values() for name, operation in path.items()
+           if name in ("get", "post", "delete", "put", "patch")]
+    assert len(ids) == len(set(ids))
+
+
+if not paths.TESTING_PEER:
+    schema = schemathesis.pytest.from_fixture("api_schema")
+
+    @schema.parametrize()
+    @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+              phases=[Phase.explicit, Phase.generate])
+    def test_every_operation(case):
+        case.call_and_validate(timeout=120, checks=[
+            not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
+            response_schema_conformance])

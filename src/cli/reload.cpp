@@ -1,0 +1,159 @@
+#include "cli/reload.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "telemetry/log.h"
+
+namespace switchyard::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool same(const models::ModelDefinition& a, const models::ModelDefinition& b) {
+  return a.versions == b.versions && a.extra_names == b.extra_names && a.tags == b.tags &&
+         a.source == b.source && a.settings == b.settings;
+}
+
+const models::ModelDefinition* find(const config::Catalog& catalog, const std::string& id) {
+  const auto found = std::ranges::find(catalog.models, id, &models::ModelDefinition::id);
+  return found == catalog.models.end() ? nullptr : &*found;
+}
+
+bool has_version(const config::Catalog& catalog, const models::VersionRef& ref) {
+  const models::ModelDefinition* model = find(catalog, ref.model);
+  return model != nullptr &&
+         std::ranges::count(model->versions, ref.version, &engine::ModelSpec::version) > 0;
+}
+
+Json changed_models(const config::Catalog& before, const config::Catalog& after) {
+  Json added = Json::array(), changed = Json::array(), removed = Json::array();
+  for (const auto& model : after.models) {
+    const models::ModelDefinition* old = find(before, model.id);
+    if (old == nullptr)
+      added.push_back(model.id);
+    else if (!same(*old, model))
+      changed.push_back(model.id);
+  }
+  for (const auto& model : before.models) {
+    if (find(after, model.id) == nullptr) removed.push_back(model.id);
+  }
+  return {{"added", added}, {"changed", changed}, {"removed", removed}};
+}
+
+Json changed_limits(const models::Limits& a, const models::Limits& b) {
+  Json changed = Json::array();
+  if (a.models_max != b.models_max) changed.push_back("models_max");
+  if (a.memory_budget != b.memory_budget) changed.push_back("memory_budget");
+  if (a.device_budgets != b.device_budgets) changed.push_back("device_budgets");
+  if (a.max_wait != b.max_wait) changed.push_back("max_wait");
+  if (a.min_residency != b.min_residency) changed.push_back("min_residency");
+  if (a.retry_backoff_first != b.retry_backoff_first) changed.push_back("retry_backoff");
+  if (a.retry_backoff_most != b.retry_backoff_most) changed.push_back("retry_backoff_max");
+  return changed;
+}
+
+Json changed_settings(const config::Catalog& before, const config::Catalog& after) {
+  const config::ServerSettings &a = before.server, &b = after.server;
+  Json changed = Json::array();
+  const auto note = [&](bool differs, const char* name) {
+    if (differs) changed.push_back(name);
+  };
+  note(a.hosts != b.hosts, "host");
+  note(a.port != b.port, "port");
+  note(a.tls_key_file != b.tls_key_file || a.tls_cert_file != b.tls_cert_file, "tls files");
+  note(a.api_keys != b.api_keys, "api_keys");
+  note(a.cors_origins != b.cors_origins, "cors_origins");
+  note(a.api_prefix != b.api_prefix, "api_prefix");
+  note(a.max_body != b.max_body, "max_body");
+  note(a.autoload != b.autoload, "autoload");
+  note(before.default_model != after.default_model, "default_model");
+  note(a.data_dir != b.data_dir, "data_dir");
+  note(a.cores != b.cores, "cores");
+  note(a.shutdown_timeout != b.shutdown_timeout, "shutdown_timeout");
+  return changed;
+}
+
+}  // namespace
+
+AliasPlan plan_aliases(const std::vector<config::Alias>& before, const std::vector<traffic::Alias>& live,
+                       const config::Catalog& after) {
+  AliasPlan plan;
+  for (const config::Alias& alias : after.aliases) {
+    const auto now = std::ranges::find(live, alias.name, &traffic::Alias::name);
+    if (now == live.end() || !has_version(after, now->to)) {
+      plan.now.push_back({alias.name, alias.to});
+      continue;
+    }
+    plan.now.push_back(*now);
+    if (std::ranges::count(before, alias) == 0 && now->to != alias.to)
+      plan.switch_to.push_back({alias.name, alias.to});
+  }
+  return plan;
+}
+
+std::string describe_changes(const config::Catalog& before, const config::Catalog& after) {
+  const Json models = changed_models(before, after);
+  const Json limits = changed_limits(before.limits, after.limits);
+  const Json restart = changed_settings(before, after);
+  const bool aliases = before.aliases != after.aliases;
+  const bool any_model =
+      std::ranges::any_of(models.items(), [](const auto& list) { return !list.value().empty(); });
+  Json names = Json::array();
+  for (const config::Alias& alias : after.aliases) {
+    if (std::ranges::count(before.aliases, alias) == 0) names.push_back(alias.name);
+  }
+  const Json all = {{"changed", any_model || aliases || !limits.empty()},
+                    {"models", models},
+                    {"aliases", names},
+                    {"limits", limits},
+                    {"needs_restart", restart},
+                    {"notes", after.notes}};
+  return all.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Reloader::Reloader(Dependencies dependencies, config::Sources sources, config::Catalog current)
+    : dependencies_(dependencies), sources_(std::move(sources)), current_(std::move(current)) {}
+
+Status Reloader::apply_aliases(const config::Catalog& next) {
+  const AliasPlan plan = plan_aliases(current_.aliases, dependencies_.switcher.aliases(), next);
+  if (const Status set = dependencies_.switcher.set_aliases(plan.now); !set) return set;
+  for (const traffic::Alias& alias : plan.switch_to) {
+    dependencies_.switcher.switch_alias(
+        alias.name, alias.to, {.cause = "config"}, [name = alias.name](Status done) {
+          if (!done)
+            telemetry::log_error("config", "alias '{}' stays where it was: {}", name,
+                                 done.error().to_string());
+        });
+  }
+  return {};
+}
+
+Result<std::string> Reloader::reload() {
+  const MutexLock lock(mutex_);
+  Result<config::Catalog> next = config::build_catalog(sources_);
+  if (!next) {
+    telemetry::log_error("config", "reload changed nothing: {}", next.error().to_string());
+    return std::unexpected(next.error());
+  }
+  // The manager first: aliases may only point at what it has.
+  if (const Status set = dependencies_.manager.set_catalog(next->models, models::Manager::Preload::kNo);
+      !set) {
+    return std::unexpected(set.error());
+  }
+  if (const Status set = apply_aliases(*next); !set) return std::unexpected(set.error());
+  dependencies_.manager.set_limits(next->limits);
+  std::string changes = describe_changes(current_, *next);
+  telemetry::log_info("config", "reloaded: {}", changes);
+  telemetry::Event event;
+  event.type = "config";
+  event.model = "*";
+  event.text = {{"changes", changes}};
+  dependencies_.events.publish(std::move(event));
+  current_ = std::move(*next);
+  return changes;
+}
+
+}  // namespace switchyard::cli

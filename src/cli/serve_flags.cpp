@@ -1,0 +1,124 @@
+#include "cli/serve_flags.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "config/duration.h"
+#include "engine/args.h"
+
+namespace switchyard::cli {
+namespace {
+
+struct OwnFlag {
+  std::string_view name;
+  std::string_view hint;
+  std::string_view help;
+  Status (*read)(const std::string& value, config::OwnOptions& out);
+};
+
+constexpr OwnFlag kOwn[] = {
+    {"--config", "FILE", "YAML file: limits, models, aliases (docs/configuration.md)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       out.config_path = value;
+       return {};
+     }},
+    {"--memory-budget", "SIZE",
+     "bytes that all models together may take (default: what the machine has, less 10 %)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       const Result<ByteSize> size = ByteSize::parse(value);
+       if (!size) return std::unexpected(size.error());
+       if (*size == ByteSize()) return fail(ErrorCode::kInvalidArgument, "the budget must be above 0");
+       out.memory_budget = *size;
+       return {};
+     }},
+    {"--default-model", "NAME",
+     "answers requests that name no model (default: the only model, if there is one)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       out.default_model = value;
+       return {};
+     }},
+    {"--data-dir", "DIR",
+     "what is kept over restarts (default: $XDG_DATA_HOME/switchyard or ~/.local/share/switchyard)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       out.data_dir = value;
+       return {};
+     }},
+    {"--shutdown-timeout", "TIME", "longest wait for running replies at the end (default: 30s)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       const Result<Duration> time = config::parse_duration(value);
+       if (!time) return std::unexpected(time.error());
+       out.shutdown_timeout = *time;
+       return {};
+     }},
+};
+
+/// Takes one of our own flags at `words[i]`, moving `i` over its value. False when it is none of ours.
+Result<bool> take_own(std::span<const std::string> words, std::size_t& i, config::OwnOptions& out) {
+  const std::string& word = words[i];
+  const std::size_t equals = word.find('=');
+  const std::string name = word.substr(0, equals);
+  for (const OwnFlag& flag : kOwn) {
+    if (flag.name != name) continue;
+    if (equals == std::string::npos && i + 1 == words.size()) {
+      return fail(ErrorCode::kInvalidArgument, fmt::format("{} needs a value: {} {}", name, name, flag.hint));
+    }
+    const Status read = flag.read(equals == std::string::npos ? words[++i] : word.substr(equals + 1), out);
+    if (!read) return fail(read.error().code, fmt::format("{}: {}", name, read.error().message));
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<ServeFlags> parse_serve_flags(std::span<const std::string> words) {
+  ServeFlags flags;
+  std::vector<std::string> rest, own_names;
+  for (const OwnFlag& flag : kOwn) own_names.emplace_back(flag.name);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--help" || words[i] == "-h")
+      flags.help = ServeFlags::Help::kOwn;
+    else if (words[i] == "--help-all")
+      flags.help = ServeFlags::Help::kAll;
+    else {
+      const Result<bool> taken = take_own(words, i, flags.sources.own);
+      if (!taken) return std::unexpected(taken.error());
+      if (!*taken) rest.push_back(words[i]);
+    }
+  }
+  if (flags.help != ServeFlags::Help::kNone) return flags;
+  Result<engine::ArgMap> command_line = engine::parse_command_line(rest, own_names);
+  if (!command_line) return std::unexpected(command_line.error());
+  flags.sources.command_line = std::move(*command_line);
+  Result<engine::ArgMap> environment = engine::args_from_environment();
+  if (!environment) return std::unexpected(environment.error());
+  flags.sources.environment = std::move(*environment);
+  return flags;
+}
+
+std::string serve_help() {
+  std::string text =
+      "Serves GGUF models over HTTP: llama-server's APIs for many models in one process.\n\n"
+      "Usage: switchyard serve [options]\n\n"
+      "Where models come from:\n"
+      "  --models-dir DIR       a folder: each GGUF file, each sub-folder with a split or multimodal model\n"
+      "  --models-preset FILE   llama.cpp's INI presets\n"
+      "  -m, --model FILE       one model, in the place of a one-model llama-server\n"
+      "  -hf, --hf-repo REPO    one model from Hugging Face, fetched into llama.cpp's cache\n\nOf this "
+      "server:\n";
+  for (const OwnFlag& flag : kOwn) {
+    text += fmt::format("  {:<22} {}\n", fmt::format("{} {}", flag.name, flag.hint), flag.help);
+  }
+  text +=
+      "  --models-max N         most hot models at once (default 4, 0 = no limit)\n"
+      "  --no-models-autoload   requests do not load models\n"
+      "  --host H, --port P     where to listen (default 127.0.0.1 and 8080; port 0 picks a free one)\n"
+      "  --api-key KEY, --api-key-file FILE\n"
+      "                         keys that clients must give; needed to listen to others\n\n"
+      "Every other option of llama-server (--ctx-size, --parallel, --threads, --n-gpu-layers, ...) is taken\n"
+      "too, for all models: see switchyard serve --help-all.\n";
+  return text;
+}
+
+}  // namespace switchyard::cli

@@ -1,0 +1,183 @@
+#include "cli/server_process.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "cli/version.h"
+#include "engine/args.h"
+#include "engine/download.h"
+#include "telemetry/log.h"
+
+namespace switchyard::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kGiveUp = 5s;  // for what was asked to end when the time for finishing has passed
+
+models::Limits limits_of(const config::Catalog& catalog) { return catalog.limits; }
+
+http::DownloadFunctions download_functions(const config::ServerSettings& server) {
+  if (server.offline) return {};
+  return {
+      .check = [token = server.hf_token](
+                   const std::string& repo) { return engine::check_remote_model(repo, token); },
+      .download =
+          [token = server.hf_token](const std::string& repo,
+                                    const std::function<bool(const engine::DownloadProgress&)>& progress) {
+            return engine::download_model(repo, token, progress);
+          },
+      .remove = [](const std::string& name) { return engine::remove_cached_model(name); }};
+}
+
+}  // namespace
+
+std::string own_path() {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::string() : path.string();
+}
+
+Result<std::unique_ptr<ServerProcess>> ServerProcess::start(config::Sources sources,
+                                                            config::Catalog catalog) {
+  std::unique_ptr<ServerProcess> process(new ServerProcess(std::move(sources), std::move(catalog)));
+  if (const Status started = process->start_parts(); !started) return std::unexpected(started.error());
+  return process;
+}
+
+ServerProcess::ServerProcess(config::Sources sources, config::Catalog catalog)
+    : sources_(std::move(sources)), catalog_(std::move(catalog)) {}
+
+ServerProcess::~ServerProcess() {
+  // The App waits for its requests, and they for the manager: the sockets go first, then the API.
+  if (server_) server_->shutdown(0ms);
+  server_.reset();
+  app_.reset();
+}
+
+std::string ServerProcess::prepare_data_dir() const {
+  namespace fs = std::filesystem;
+  const std::string& dir = catalog_.server.data_dir;
+  if (dir.empty()) return {};
+  std::error_code error;
+  const bool made = fs::create_directories(dir, error);
+  if (made) fs::permissions(dir, fs::perms::owner_all, error);
+  if (error || !fs::is_directory(dir, error)) {
+    telemetry::log_warning("serve", "data folder {} cannot be used ({}): nothing is kept over a restart", dir,
+                           error ? error.message() : "it is no folder");
+    return {};
+  }
+  return dir + "/inspections.sqlite";
+}
+
+Status ServerProcess::start_parts() {
+  loader_ = engine::make_in_process_loader(
+      {.helper_path = own_path(), .cache_path = prepare_data_dir(), .threads = catalog_.server.cores});
+  for (const engine::ArgMap* args : {&sources_.environment, &sources_.command_line}) {
+    if (const Status applied = engine::apply_process_args(*args); !applied) return applied;
+  }
+  process_routes_ = engine::make_process_routes();
+  manager_ = std::make_unique<models::Manager>(
+      models::Manager::Dependencies{.loader = *loader_, .executor = executor_, .events = events_},
+      limits_of(catalog_));
+  switcher_ = std::make_unique<traffic::Switcher>(
+      traffic::Switcher::Dependencies{.manager = *manager_, .events = events_});
+  reloader_ =
+      std::make_unique<Reloader>(Reloader::Dependencies{*manager_, *switcher_, events_}, sources_, catalog_);
+  app_ = std::make_unique<http::App>(http::App::Dependencies{*manager_, events_, process_routes_.get()},
+                                     app_options());
+  Result<std::unique_ptr<http::Server>> server = http::Server::start(server_options(), app_->handler());
+  if (!server) return std::unexpected(server.error());
+  server_ = std::move(*server);
+
+  if (const Status set = manager_->set_catalog(catalog_.models, models::Manager::Preload::kYes); !set)
+    return set;
+  std::vector<traffic::Alias> aliases;
+  for (const config::Alias& alias : catalog_.aliases) aliases.push_back({alias.name, alias.to});
+  return switcher_->set_aliases(aliases);
+}
+
+http::AppOptions ServerProcess::app_options() {
+  const config::ServerSettings& server = catalog_.server;
+  http::AppOptions options;
+  options.default_model = catalog_.default_model;
+  options.single_model = catalog_.single_model;
+  options.autoload = server.autoload;
+  options.api_keys = server.api_keys;
+  options.cors = {server.cors_origins, server.cors_methods, server.cors_headers, server.cors_credentials};
+  options.api_prefix = server.api_prefix;
+  options.version = kVersion;
+  options.build_info = engine::llama_build_info();
+  options.max_calls = server.max_calls;
+  options.resolve = [this](std::string_view name) { return switcher_->resolve(name); };
+  options.reload_config = [this] { return reloader_->reload(); };
+  if (!catalog_.single_model) {
+    options.reload_catalog = [this]() -> Status {
+      const Result<std::string> changes = reloader_->reload();
+      if (!changes) return std::unexpected(changes.error());
+      return {};
+    };
+    options.downloads = download_functions(server);
+  }
+  options.list_aliases = [this] {
+    std::vector<http::AliasInfo> list;
+    for (const traffic::Alias& alias : switcher_->aliases()) list.push_back({alias.name, alias.to});
+    return list;
+  };
+  options.switch_alias = [this](const std::string& alias, const std::string& to,
+                                std::function<void(Status)> done) {
+    const Result<models::VersionRef> ref = switcher_->resolve(to);
+    if (!ref) return done(std::unexpected(ref.error()));
+    switcher_->switch_alias(alias, *ref, {}, std::move(done));
+  };
+  return options;
+}
+
+http::ServerOptions ServerProcess::server_options() const {
+  const config::ServerSettings& server = catalog_.server;
+  http::ServerOptions options;
+  options.hosts = server.hosts;
+  options.port = server.port;
+  options.reuse_port = server.reuse_port;
+  options.tls_key_file = server.tls_key_file;
+  options.tls_cert_file = server.tls_cert_file;
+  options.max_body = server.max_body;
+  options.write_timeout = server.write_timeout;
+  options.error_response = &http::App::error_response;
+  return options;
+}
+
+void ServerProcess::serve(std::function<void(std::string why)> failed) {
+  if (!catalog_.single_model) return app_->set_ready();
+  // Like llama-server, a one-model server is not healthy before it has its model, and ends without it.
+  const models::ModelDefinition& model = catalog_.models.front();
+  const models::VersionRef ref{model.id, model.versions.back().version};
+  const Status begun = manager_->load(ref, [this, failed](const Status& loaded) {
+    if (loaded)
+      app_->set_ready();
+    else
+      failed(loaded.error().to_string());
+  });
+  if (!begun) failed(begun.error().to_string());
+}
+
+void ServerProcess::stop() {
+  app_->begin_shutdown();
+  manager_->begin_shutdown();
+  server_->stop_accepting();
+  const auto bound = std::chrono::duration_cast<std::chrono::milliseconds>(catalog_.server.shutdown_timeout);
+  const auto deadline = std::chrono::steady_clock::now() + bound;
+  while (app_->in_flight() > 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(5ms);
+  if (const std::size_t left = app_->in_flight(); left > 0) {
+    telemetry::log_warning("serve", "{} replies did not finish in time and are ended", left);
+    app_->stop_requests();
+  }
+  server_->shutdown(kGiveUp);
+  manager_->drain_all(kGiveUp);
+}
+
+}  // namespace switchyard::cli

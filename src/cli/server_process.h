@@ -1,0 +1,59 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "cli/reload.h"
+#include "config/catalog.h"
+#include "engine/in_process.h"
+#include "http/app.h"
+#include "http/server.h"
+#include "models/manager.h"
+#include "telemetry/event_bus.h"
+#include "traffic/switcher.h"
+
+namespace switchyard::cli {
+
+/// The whole server, put together. One per process; made, used and destroyed by one thread.
+class ServerProcess {
+ public:
+  /// Listens when it returns, but answers 503 until serve(). Errors: what the engine, the addresses
+  /// or the catalog say.
+  [[nodiscard]] static Result<std::unique_ptr<ServerProcess>> start(config::Sources sources,
+                                                                    config::Catalog catalog);
+  ~ServerProcess();
+
+  [[nodiscard]] std::vector<std::string> addresses() const { return server_->addresses(); }
+  /// Begins to answer. The one model of -m is loaded first; `failed` is called when that fails.
+  void serve(std::function<void(std::string why)> failed);
+  [[nodiscard]] Result<std::string> reload() { return reloader_->reload(); }
+  /// Not ready first; then finishes what is in flight, bounded by the configured time. Blocks.
+  void stop();
+
+ private:
+  ServerProcess(config::Sources sources, config::Catalog catalog);
+  Status start_parts();
+  [[nodiscard]] http::AppOptions app_options();
+  [[nodiscard]] http::ServerOptions server_options() const;
+  [[nodiscard]] std::string prepare_data_dir() const;
+
+  const config::Sources sources_;
+  const config::Catalog catalog_;  ///< as at the start
+  // In the order in which they depend on each other.
+  telemetry::EventBus events_;
+  std::unique_ptr<engine::EngineLoader> loader_;
+  std::unique_ptr<engine::ProcessRoutes> process_routes_;
+  ThreadPool executor_{"models", 64};
+  std::unique_ptr<models::Manager> manager_;
+  std::unique_ptr<traffic::Switcher> switcher_;
+  std::unique_ptr<Reloader> reloader_;
+  std::unique_ptr<http::App> app_;
+  std::unique_ptr<http::Server> server_;
+};
+
+/// This program's file, for the children that it starts.
+[[nodiscard]] std::string own_path();
+
+}  // namespace switchyard::cli

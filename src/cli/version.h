@@ -1,0 +1,7 @@
+#pragma once
+
+namespace switchyard::cli {
+
+inline constexpr const char* kVersion = SWITCHYARD_VERSION;
+
+}  // namespace switchyard::cli

@@ -44,7 +44,7 @@ set(SWITCHYARD_LINK_LIBRARIES)
 list(REMOVE_ITEM external OpenMP::OpenMP_C)  # the same library as OpenMP_CXX, which a C++ project finds
 foreach(item ${external})
   string(APPEND SWITCHYARD_LINK_LIBRARIES "\n  \$<LINK_ONLY:${item}>")
-  if(item MATCHES "^([A-Za-z0-9_]+)::")
+  if(item MATCHES "^([A-Za-z0-9_-]+)::")
     set(package ${CMAKE_MATCH_1})
     if(package STREQUAL "SQLite")
       set(package SQLite3)

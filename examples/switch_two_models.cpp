@@ -31,14 +31,16 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "\r%s %3.0f %% ", progress.stage.c_str(), progress.value * 100);
   }};
   for (const std::string name : {"first", "second"}) {
-    if (auto switched = manager->switch_model("chat", name, options); !switched) return failed(switched.error());
+    if (auto switched = manager->switch_model("chat", name, options); !switched)
+      return failed(switched.error());
     auto lease = manager->acquire("chat");
     if (!lease) return failed(lease.error());
     std::printf("\n[%s] ", lease->model().c_str());
-    auto reply = lease->chat("What is the capital of France?", [](std::string_view text) {
+    const auto print = [](std::string_view text) {
       std::printf("%.*s", static_cast<int>(text.size()), text.data());
       std::fflush(stdout);
-    });
+    };
+    auto reply = lease->chat("What is the capital of France?", print, {.max_tokens = 32, .temperature = 0.0});
     if (!reply) return failed(reply.error());
     std::printf("\n");
   }

@@ -32,15 +32,16 @@ struct ModelManagerOptions {
   /// Bytes that all models together may take; 0: what the machine (or this process's cgroup) has,
   /// less a margin for everything else.
   ByteSize memory_budget = ByteSize(0);
-  std::uint32_t models_max = 4;  ///< models that answer at the same time, parked ones not counted; 0 = no limit
-  std::uint32_t threads = 0;     ///< cores to share between busy models; 0 = physical cores
+  std::uint32_t models_max =
+      4;                      ///< models that answer at the same time, parked ones not counted; 0 = no limit
+  std::uint32_t threads = 0;  ///< cores to share between busy models; 0 = physical cores
   /// How long a request for a model may be held up by others that keep a busy model in its place.
   std::chrono::milliseconds max_wait{5000};
   /// The `switchyard` program: unknown files are read in a child of it, which may crash alone. Empty:
   /// looked for beside this program, in ../bin and in PATH.
   std::string helper_path = SWITCHYARD_HELPER_PATH;
   /// Folder where what was learnt of files is kept for the next run; empty: it is not kept.
-  std::string data_dir;
+  std::string data_dir = {};
 };
 
 /// One version of one model.
@@ -48,17 +49,27 @@ struct ModelConfig {
   std::string id;
   std::string file;           ///< the GGUF; of a split model its first part
   std::string version = "1";  ///< written `id@version`; the version added last is what the bare id means
-  /// llama-server's option names without dashes: {{"ctx-size", "8192"}, {"parallel", "2"}, {"lora", "a.gguf"}}.
+  /// llama-server's option names without dashes: {{"ctx-size", "8192"}, {"parallel", "2"}, {"lora",
+  /// "a.gguf"}}.
   std::map<std::string, std::string> args = {};
   std::string sha256 = {};  ///< hex; a file that is not this one is refused
   // What follows belongs to the model; the version added last decides.
-  bool pin = false;                                         ///< never evicted
-  std::optional<std::chrono::milliseconds> park_after = {}; ///< idle time until parked
+  bool pin = false;                                            ///< never evicted
+  std::optional<std::chrono::milliseconds> park_after = {};    ///< idle time until parked
   std::optional<std::chrono::milliseconds> unload_after = {};  ///< idle time until cold
   double weight = 1.0;  ///< a model with twice the weight is kept twice as long under pressure
 };
 
-enum class ModelState : std::uint8_t { kCold, kLoading, kWarming, kHot, kDraining, kParked, kUnloading, kFailed };
+enum class ModelState : std::uint8_t {
+  kCold,
+  kLoading,
+  kWarming,
+  kHot,
+  kDraining,
+  kParked,
+  kUnloading,
+  kFailed
+};
 [[nodiscard]] std::string_view to_string(ModelState state) noexcept;
 
 /// One version as it was at the moment of asking.
@@ -68,8 +79,8 @@ struct ModelInfo {
   ModelState state = ModelState::kCold;
   bool pinned = false;
   std::uint32_t leases = 0;
-  ByteSize memory;           ///< predicted bytes when hot; 0 until the file has been inspected
-  std::uint32_t context = 0; ///< tokens; 0 until the file has been inspected
+  ByteSize memory;                  ///< predicted bytes when hot; 0 until the file has been inspected
+  std::uint32_t context = 0;        ///< tokens; 0 until the file has been inspected
   std::optional<Error> error = {};  ///< why the last load failed
 };
 
@@ -81,6 +92,11 @@ struct LoadProgress {
 struct LoadOptions {
   std::function<void(const LoadProgress&)> on_progress = {};  ///< called from other threads; must be quick
   std::stop_token stop = {};  ///< cancels the load unless somebody else waits for it too
+};
+
+struct ChatOptions {
+  std::uint32_t max_tokens = 512;          ///< the answer is cut there
+  std::optional<double> temperature = {};  ///< none: the model's
 };
 
 /// A hold on a hot model: while it lives the model is neither parked nor unloaded. Move-only. Its
@@ -104,11 +120,13 @@ class Lease {
   /// with a JSON body, and blocks until it is done. A reply that is a stream (`"stream": true`) goes to
   /// `on_chunk` where there is one. A refusal by the handler is a Reply with its status. Errors: kCancelled
   /// when the model is being taken away or `on_chunk` said false.
-  [[nodiscard]] Result<Reply> post(std::string_view path, std::string json_body, const OnChunk& on_chunk = {}) const;
+  [[nodiscard]] Result<Reply> post(std::string_view path, std::string json_body,
+                                   const OnChunk& on_chunk = {}) const;
   /// One user message, the model's answer. `on_text` gets its pieces as they are made. Errors: as of
   /// post(), and kInvalidArgument or kInternal with the handler's words.
   [[nodiscard]] Result<std::string> chat(std::string_view prompt,
-                                         const std::function<void(std::string_view)>& on_text = {}) const;
+                                         const std::function<void(std::string_view)>& on_text = {},
+                                         const ChatOptions& options = {}) const;
 
  private:
   friend class library::Core;

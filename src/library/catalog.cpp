@@ -10,22 +10,28 @@
 namespace switchyard::library {
 
 Result<engine::ModelSpec> make_spec(const ModelConfig& config) {
-  if (config.id.empty() || config.version.empty() || config.id.contains('@') || config.version.contains('@')) {
+  if (config.id.empty() || config.version.empty() || config.id.contains('@') ||
+      config.version.contains('@')) {
     return fail(ErrorCode::kInvalidArgument,
-                fmt::format("'{}@{}': a model needs an id and a version, both without '@'", config.id, config.version));
+                fmt::format("'{}@{}': a model needs an id and a version, both without '@'", config.id,
+                            config.version));
   }
   std::error_code error;
   const auto file = std::filesystem::absolute(config.file, error);
   if (config.file.empty() || !std::filesystem::is_regular_file(file, error)) {
     return fail(ErrorCode::kNotFound, fmt::format("{}: there is no file '{}'", config.id, config.file));
   }
-  engine::ModelSpec spec{.model = config.id, .version = config.version, .reply_name = config.id, .args = {},
+  engine::ModelSpec spec{.model = config.id,
+                         .version = config.version,
+                         .reply_name = config.id,
+                         .args = {},
                          .sha256 = config.sha256};
   for (const auto& [key, value] : config.args) {
     auto arg = engine::canonical_arg(key, value);
     if (!arg) return std::unexpected(arg.error());
     if (arg->scope != engine::ArgScope::kModel) {
-      return fail(ErrorCode::kInvalidArgument, fmt::format("{}: '{}' is not an option of one model", config.id, key));
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{}: '{}' is not an option of one model", config.id, key));
     }
     spec.args[arg->name] = arg->value;
   }
@@ -42,7 +48,8 @@ void put_version(std::vector<models::ModelDefinition>& definitions, const ModelC
     added.source = "config";
     model = definitions.insert(definitions.end(), std::move(added));
   }
-  std::erase_if(model->versions, [&](const engine::ModelSpec& known) { return known.version == spec.version; });
+  std::erase_if(model->versions,
+                [&](const engine::ModelSpec& known) { return known.version == spec.version; });
   model->versions.push_back(std::move(spec));
   model->settings.pin = config.pin;
   model->settings.weight = config.weight;

@@ -10,8 +10,11 @@ constexpr std::string_view kData = "data: ";
 
 }  // namespace
 
-std::string chat_request(std::string_view prompt) {
-  const Json body{{"stream", true}, {"messages", Json::array({{{"role", "user"}, {"content", prompt}}})}};
+std::string chat_request(std::string_view prompt, const ChatOptions& options) {
+  Json body{{"stream", true},
+            {"max_tokens", options.max_tokens},
+            {"messages", Json::array({{{"role", "user"}, {"content", prompt}}})}};
+  if (options.temperature) body["temperature"] = *options.temperature;
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -5,12 +5,13 @@
 #include <string>
 #include <string_view>
 
+#include "switchyard/model_manager.h"
 #include "switchyard/result.h"
 
 namespace switchyard::library {
 
 /// The body of a streamed chat request with one user message.
-[[nodiscard]] std::string chat_request(std::string_view prompt);
+[[nodiscard]] std::string chat_request(std::string_view prompt, const ChatOptions& options);
 
 /// The `message` of an error body of llama-server's, or the body itself when it is none.
 [[nodiscard]] std::string error_message(std::string_view body);

@@ -45,8 +45,9 @@ TEST(ErrorMessage, IsTheServersOrTheWholeBody) {
 }
 
 TEST(ChatRequest, QuotesWhatItIsGiven) {
-  EXPECT_EQ(chat_request("a \"b\"\n"),
-            R"({"messages":[{"content":"a \"b\"\n","role":"user"}],"stream":true})");
+  EXPECT_EQ(
+      chat_request("a \"b\"\n", {.max_tokens = 7, .temperature = 0.5}),
+      R"({"max_tokens":7,"messages":[{"content":"a \"b\"\n","role":"user"}],"stream":true,"temperature":0.5})");
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ Status Core::add_model(const ModelConfig& config) {
   if (!spec) return std::unexpected(spec.error());
   const MutexLock catalog_lock(catalog_mutex_);
   if (std::ranges::any_of(switcher_.aliases(), [&](const auto& alias) { return alias.name == config.id; })) {
-    return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is an alias; give the model another id", config.id));
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("'{}' is an alias; give the model another id", config.id));
   }
   std::vector<models::ModelDefinition> changed;
   {
@@ -148,7 +149,8 @@ Status Core::switch_model(std::string_view alias, std::string_view to, const Loa
 
 Status Core::add_alias(std::string_view name, const VersionRef& to) {
   if (name.contains('@')) {
-    return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is no name for an alias: it has an '@'", name));
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("'{}' is no name for an alias: it has an '@'", name));
   }
   const MutexLock catalog_lock(catalog_mutex_);
   return switcher_.add_alias({.name = std::string(name), .to = to});
@@ -180,7 +182,8 @@ Result<Lease> Core::acquire(std::string_view name, std::stop_token stop) {
   if (!ref) return std::unexpected(ref.error());
   auto held = manager_.acquire_blocking(*ref, {}, std::move(stop));
   if (!held) return std::unexpected(held.error());
-  return Lease(std::make_unique<LeaseState>(LeaseState{shared_from_this(), std::move(*held), ref->to_string()}));
+  return Lease(
+      std::make_unique<LeaseState>(LeaseState{shared_from_this(), std::move(*held), ref->to_string()}));
 }
 
 }  // namespace switchyard::library

@@ -41,7 +41,8 @@ class FakeEngine final : public engine::Engine {
   explicit FakeEngine(std::string says) : says_(std::move(says)) {}
   std::unique_ptr<engine::Reply> handle(engine::Request) override {
     return std::make_unique<FakeReply>(std::vector<std::string>{
-        fmt::format(R"(data: {{"choices":[{{"delta":{{"content":"{}"}}}}]}})", says_) + "\n\n", "data: [DONE]\n\n"});
+        fmt::format(R"(data: {{"choices":[{{"delta":{{"content":"{}"}}}}]}})", says_) + "\n\n",
+        "data: [DONE]\n\n"});
   }
   engine::EngineSample sample(std::chrono::milliseconds) override { return {}; }
   std::string info_json() const override { return "{}"; }
@@ -58,14 +59,19 @@ class FakeLoader final : public engine::EngineLoader {
                                      std::stop_token) override {
     engine::Inspection inspection;
     inspection.weights_key = spec.model + spec.version;
-    inspection.need.items.push_back({.device = "host", .weights_mapped = {}, .weights_private = ByteSize::mib(1),
-                                     .context = {}, .compute = {}, .vocabulary = {}, .prompt_cache = {}});
+    inspection.need.items.push_back({.device = "host",
+                                     .weights_mapped = {},
+                                     .weights_private = ByteSize::mib(1),
+                                     .context = {},
+                                     .compute = {},
+                                     .vocabulary = {},
+                                     .prompt_cache = {}});
     inspection.resolved_args = spec.args;
     return inspection;
   }
-  Result<std::unique_ptr<engine::Engine>> load(const engine::ModelSpec& spec, const engine::Inspection&,
-                                               const std::function<void(const engine::LoadProgress&)>& progress,
-                                               std::stop_token stop) override {
+  Result<std::unique_ptr<engine::Engine>> load(
+      const engine::ModelSpec& spec, const engine::Inspection&,
+      const std::function<void(const engine::LoadProgress&)>& progress, std::stop_token stop) override {
     progress({.stage = "text_model", .stages = {"text_model"}, .value = 0.5});
     if (spec.version == "bad") return fail(ErrorCode::kCorruptFile, "bad file");
     if (spec.version == "slow") {
@@ -100,8 +106,8 @@ class CoreTest : public testing::Test {
     limits.memory_budget = ByteSize::gib(1);
     return limits;
   }
-  const std::string file_ = testing::TempDir() + "core_test_" +
-                            testing::UnitTest::GetInstance()->current_test_info()->name() + ".gguf";
+  const std::string file_ = fmt::format("{}core_test_{}.gguf", testing::TempDir(),
+                                        testing::UnitTest::GetInstance()->current_test_info()->name());
   std::shared_ptr<Core> core_ = std::make_shared<Core>(std::make_unique<FakeLoader>(), limits());
 };
 

@@ -23,10 +23,12 @@ Result<std::string> find_helper(const std::string& configured, const std::string
   if (!configured.empty()) {
     if (is_program(configured)) return configured;
     return fail(ErrorCode::kInvalidArgument,
-                fmt::format("helper_path '{}' is no program; give the path of the installed `switchyard`", configured));
+                fmt::format("helper_path '{}' is no program; give the path of the installed `switchyard`",
+                            configured));
   }
   const std::filesystem::path program(program_dir);
-  std::vector<std::filesystem::path> candidates{program / "switchyard", program / ".." / "bin" / "switchyard"};
+  std::vector<std::filesystem::path> candidates{program / "switchyard",
+                                                program / ".." / "bin" / "switchyard"};
   while (!path.empty()) {
     const std::size_t end = std::min(path.find(':'), path.size());
     if (end > 0) candidates.push_back(std::filesystem::path(path.substr(0, end)) / "switchyard");
@@ -36,9 +38,10 @@ Result<std::string> find_helper(const std::string& configured, const std::string
     const auto file = candidate.lexically_normal();  // "a/../b" needs no "a"
     if (is_program(file)) return file.string();
   }
-  return fail(ErrorCode::kInvalidArgument,
-              "the `switchyard` program, which reads model files in a child process, was found neither beside "
-              "this program nor in PATH; set ModelManagerOptions::helper_path");
+  return fail(
+      ErrorCode::kInvalidArgument,
+      "the `switchyard` program, which reads model files in a child process, was found neither beside "
+      "this program nor in PATH; set ModelManagerOptions::helper_path");
 }
 
 Result<std::string> find_helper(const std::string& configured) {

@@ -12,7 +12,8 @@ Lease::~Lease() = default;
 
 const std::string& Lease::model() const { return state_->name; }
 
-Result<Lease::Reply> Lease::post(std::string_view path, std::string json_body, const OnChunk& on_chunk) const {
+Result<Lease::Reply> Lease::post(std::string_view path, std::string json_body,
+                                 const OnChunk& on_chunk) const {
   // Shared, because a resumable stream's engine may ask after this function has returned.
   const auto said_stop = std::make_shared<std::atomic<bool>>(false);
   const std::stop_token revoked = state_->lease.revoked();
@@ -41,17 +42,19 @@ Result<Lease::Reply> Lease::post(std::string_view path, std::string json_body, c
   }
   if (said_stop->load()) return fail(ErrorCode::kCancelled, "the reply was stopped by its reader");
   // A handler that was stopped leaves a stream without an end, or no body at all.
-  if (revoked.stop_requested() && (answer->is_stream() || reply.body.empty())) return fail(ErrorCode::kCancelled, state_->name + " is being unloaded");
+  if (revoked.stop_requested() && (answer->is_stream() || reply.body.empty()))
+    return fail(ErrorCode::kCancelled, state_->name + " is being unloaded");
   return reply;
 }
 
-Result<std::string> Lease::chat(std::string_view prompt,
-                                const std::function<void(std::string_view)>& on_text) const {
+Result<std::string> Lease::chat(std::string_view prompt, const std::function<void(std::string_view)>& on_text,
+                                const ChatOptions& options) const {
   library::ChatText text(on_text);
-  auto reply = post("/v1/chat/completions", library::chat_request(prompt), [&](std::string_view bytes) {
-    text.feed(bytes);
-    return true;
-  });
+  auto reply =
+      post("/v1/chat/completions", library::chat_request(prompt, options), [&](std::string_view bytes) {
+        text.feed(bytes);
+        return true;
+      });
   if (!reply) return std::unexpected(reply.error());
   if (reply->status != 200) {
     const auto code = reply->status < 500 ? ErrorCode::kInvalidArgument : ErrorCode::kInternal;

@@ -11,7 +11,9 @@
 
 namespace switchyard {
 
-std::string_view to_string(ModelState state) noexcept { return models::to_string(static_cast<models::State>(state)); }
+std::string_view to_string(ModelState state) noexcept {
+  return models::to_string(static_cast<models::State>(state));
+}
 
 Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
   auto helper = library::find_helper(options.helper_path);
@@ -30,8 +32,10 @@ Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
   models::Limits limits;
   limits.models_max = options.models_max;
   limits.max_wait = options.max_wait;
-  limits.memory_budget = options.memory_budget > ByteSize(0) ? options.memory_budget : default_memory_budget();
-  return ModelManager(std::make_shared<library::Core>(engine::make_in_process_loader(std::move(loader)), limits));
+  limits.memory_budget =
+      options.memory_budget > ByteSize(0) ? options.memory_budget : default_memory_budget();
+  return ModelManager(
+      std::make_shared<library::Core>(engine::make_in_process_loader(std::move(loader)), limits));
 }
 
 ModelManager::ModelManager(std::shared_ptr<library::Core> core) : core_(std::move(core)) {}

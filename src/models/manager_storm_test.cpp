@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -22,7 +23,7 @@ constexpr int kThreads = 32;
 constexpr int kOperations = 300;
 constexpr int kModels = 6;
 
-std::string name_of(int model) { return "m" + std::to_string(model); }
+std::string name_of(int model) { return fmt::format("m{}", model); }
 
 std::vector<ModelDefinition> catalog(int variant) {
   std::vector<ModelDefinition> models;

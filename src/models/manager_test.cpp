@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -61,6 +62,311 @@ TEST_F(ManagerTest, RoomForOneIsGivenToTheNextByParkingTheIdleOne) {
   EXPECT_EQ(world_.pages_released(), 1);
   EXPECT_EQ(manager_->counters().evictions["models_max"], 1U);
   EXPECT_EQ(manager_->reserved(), ByteSize::mib(125));
+}
+
+TEST_F(ManagerTest, NoAutoloadRefusesWhatIsNotHot) {
+  start({model_called("a")});
+  Answer& answer = ask("a", {.autoload = false});
+  ASSERT_TRUE(answer.error);
+  EXPECT_EQ(answer.error->code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(answer.error->message, "model is not loaded");
+  EXPECT_EQ(state("a"), State::kCold);
+}
+
+TEST_F(ManagerTest, AWaiterGetsATimeoutAndTheLoadGoesOn) {
+  start({model_called("a")});
+  Answer& answer = ask("a", {.timeout = 1s});
+  clock_.advance(2s);
+  manager_->tick();
+  EXPECT_EQ(answer.error->code, ErrorCode::kTimeout);
+  executor_.run_all();
+  EXPECT_EQ(answer.times, 1);
+}
+
+TEST_F(ManagerTest, AFailedLoadAnswersEveryWaiterAndIsNotRepeatedTooEarly) {
+  start({model_called("a")});
+  world_.fail_load("a", Error{ErrorCode::kInternal, "broken"});
+  Answer& first = ask("a");
+  Answer& second = ask("a");
+  executor_.run_all();
+  EXPECT_EQ(first.error->message, "broken");
+  EXPECT_EQ(second.error->message, "broken");
+  EXPECT_EQ(state("a"), State::kFailed);
+  EXPECT_EQ(ask_and_run("a").error->message, "broken");
+  EXPECT_EQ(world_.loads("a"), 1);
+  clock_.advance(1s);
+  EXPECT_EQ(ask_and_run("a").error->message, "broken");
+  EXPECT_EQ(world_.loads("a"), 2);
+  clock_.advance(1s);
+  ask_and_run("a");
+  EXPECT_EQ(world_.loads("a"), 2) << "the second wait is twice as long";
+  world_.fail_load("a", std::nullopt);
+  ASSERT_TRUE(manager_->load(ref("a")));
+  executor_.run_all();
+  EXPECT_EQ(state("a"), State::kHot) << "load() always tries";
+}
+
+TEST_F(ManagerTest, AChangedFileIsTriedAtOnceAfterAFailure) {
+  start({model_called("a")});
+  world_.fail_load("a", Error{ErrorCode::kInternal, "broken"});
+  ask_and_run("a");
+  world_.fail_load("a", std::nullopt);
+  world_.set_inspection("a", inspection_of("another file", 100));
+  EXPECT_TRUE(ask_and_run("a").lease);
+}
+
+TEST_F(ManagerTest, ABadFileCostsNobodyItsPlace) {
+  start({model_called("a"), model_called("bad")});
+  use("a");
+  world_.fail_inspection("bad", Error{ErrorCode::kCorruptFile, "damaged"});
+  EXPECT_EQ(ask_and_run("bad").error->message, "damaged");
+  EXPECT_EQ(state("a"), State::kHot);
+  EXPECT_EQ(state("bad"), State::kFailed);
+  world_.fail_inspection("bad", Error{ErrorCode::kNotFound, "gone"});
+  EXPECT_EQ(ask_and_run("bad").error->message, "gone");
+  world_.fail_inspection("bad", std::nullopt);
+  EXPECT_TRUE(ask_and_run("bad").lease);
+}
+
+TEST_F(ManagerTest, ATooLargeModelCostsNobodyItsPlace) {
+  world_.set_inspection("big", inspection_of("big", 2000));
+  start({model_called("a"), model_called("big")});
+  use("a");
+  Answer& big = ask_and_run("big");
+  EXPECT_EQ(big.error->code, ErrorCode::kDoesNotFit);
+  EXPECT_THAT(big.error->message, HasSubstr("evicting a@1"));
+  EXPECT_EQ(state("a"), State::kHot);
+  EXPECT_EQ(world_.loads("big"), 0);
+}
+
+TEST_F(ManagerTest, RoomForOneAndABusyModelTheOtherGetsInWithinTheWait) {
+  start({model_called("a"), model_called("b")});
+  std::vector<Answer*> clients = {&ask_and_run("a"), &ask_and_run("a"), &ask_and_run("a")};
+  Answer& b = ask("b");
+  for (int round = 0; round < 10 && b.times == 0; ++round) {
+    pass(600ms);
+    for (Answer*& client : clients) {  // each ends its reply and asks again at once
+      if (client->times == 0) continue;
+      EXPECT_FALSE(client->lease.revoked().stop_requested());
+      Answer& next = ask("a");
+      client->lease.release();
+      executor_.run_all();
+      client = &next;
+    }
+  }
+  ASSERT_TRUE(b.lease);
+  EXPECT_EQ(clients[0]->times, 0) << "A's new requests are held";
+  b.lease.release();
+  executor_.run_all();
+  EXPECT_TRUE(clients[0]->lease) << "and get their turn";
+}
+
+TEST_F(ManagerTest, ADrainIsCalledOffWhenTheOneItWasForGoesAway) {
+  start({model_called("a"), model_called("b")});
+  Answer& a = ask_and_run("a");
+  ask("b");
+  pass(6s);
+  EXPECT_EQ(state("a"), State::kDraining);
+  Answer& held = ask("a");
+  EXPECT_EQ(held.times, 0);
+  tickets_[1].cancel();
+  EXPECT_EQ(state("a"), State::kHot);
+  EXPECT_TRUE(held.lease);
+  EXPECT_TRUE(a.lease);
+}
+
+TEST_F(ManagerTest, PinnedStaysButObeysTheHand) {
+  start({model_called("a", {.pin = true}), model_called("b")});
+  use("a");
+  EXPECT_EQ(ask_and_run("b").error->code, ErrorCode::kDoesNotFit);
+  EXPECT_EQ(state("a"), State::kHot);
+  ASSERT_TRUE(manager_->park(ref("a")));
+  executor_.run_all();
+  EXPECT_EQ(state("a"), State::kParked);
+  ASSERT_TRUE(manager_->pin("a", false));
+  EXPECT_TRUE(ask_and_run("b").lease);
+}
+
+TEST_F(ManagerTest, UnloadWaitsForLeasesAndRevokesThemAfterTheDrainTimeout) {
+  start({model_called("a", {.drain_timeout = 3s})});
+  Answer& a = ask_and_run("a");
+  std::optional<Status> done;
+  ASSERT_TRUE(manager_->unload(ref("a"), [&](const Status& status) { done = status; }));
+  pass(2s);
+  EXPECT_FALSE(a.lease.revoked().stop_requested());
+  pass(2s);
+  EXPECT_TRUE(a.lease.revoked().stop_requested());
+  EXPECT_FALSE(done) << "it still waits for the lease";
+  EXPECT_EQ(world_.alive("a"), 1);
+  a.lease.release();
+  executor_.run_all();
+  EXPECT_TRUE(done && done->has_value());
+  EXPECT_EQ(state("a"), State::kCold);
+  EXPECT_EQ(manager_->reserved(), ByteSize());
+}
+
+TEST_F(ManagerTest, UnloadCancelsALoadAndItsWaiters) {
+  start({model_called("a")});
+  world_.during_load([&](const std::string&, const std::stop_token& stop) {
+    ASSERT_TRUE(manager_->unload(ref("a")));
+    EXPECT_TRUE(stop.stop_requested());
+  });
+  Answer& a = ask_and_run("a");
+  EXPECT_EQ(a.error->code, ErrorCode::kCancelled);
+  EXPECT_EQ(state("a"), State::kCold);
+  EXPECT_EQ(world_.alive("a"), 0);
+  EXPECT_EQ(manager_->reserved(), ByteSize());
+}
+
+TEST_F(ManagerTest, AResumeThatFailsIsParkedStill) {
+  start({model_called("a")});
+  use("a");
+  EXPECT_EQ(manager_->resume(ref("a")).has_value(), true) << "hot is there already";
+  ASSERT_TRUE(manager_->park(ref("a")));
+  executor_.run_all();
+  world_.fail_load("a", Error{ErrorCode::kInternal, "broken"});
+  EXPECT_EQ(ask_and_run("a").error->message, "broken");
+  EXPECT_EQ(state("a"), State::kParked);
+  EXPECT_EQ(manager_->reserved(), ByteSize::mib(25));
+  world_.fail_load("a", std::nullopt);
+  ASSERT_TRUE(manager_->resume(ref("a")));
+  executor_.run_all();
+  EXPECT_EQ(state("a"), State::kHot);
+}
+
+TEST_F(ManagerTest, ParkAndResumeRefuseWhatIsNotThere) {
+  start({model_called("a")});
+  EXPECT_EQ(manager_->park(ref("a")).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(manager_->resume(ref("a")).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(manager_->load(ref("x")).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(manager_->unload(ref("a")));
+}
+
+TEST_F(ManagerTest, IdleTimesParkThenUnload) {
+  start({model_called("a", {.park_after = 10s, .unload_after = 60s})});
+  use("a");
+  pass(9s);
+  EXPECT_EQ(state("a"), State::kHot);
+  pass(2s);
+  EXPECT_EQ(state("a"), State::kParked);
+  pass(50s);
+  EXPECT_EQ(state("a"), State::kCold);
+  EXPECT_EQ(manager_->counters().evictions["idle"], 2U);
+}
+
+TEST_F(ManagerTest, PreloadTakesFreeRoomOnly) {
+  start({model_called("a", {.preload = true}), model_called("b", {.preload = true})}, Manager::Preload::kYes);
+  EXPECT_EQ(state("a"), State::kHot);
+  EXPECT_EQ(state("b"), State::kCold);
+}
+
+TEST_F(ManagerTest, PagesStayWhileAnotherEngineUsesTheSameWeights) {
+  limits_.models_max = 2;
+  world_.set_inspection("a", inspection_of("same", 100));
+  world_.set_inspection("b", inspection_of("same", 100));
+  start({model_called("a"), model_called("b")});
+  use("a");
+  use("b");
+  EXPECT_EQ(manager_->reserved(), ByteSize::mib(125));
+  ASSERT_TRUE(manager_->park(ref("a")));
+  executor_.run_all();
+  EXPECT_EQ(world_.pages_released(), 0);
+  EXPECT_EQ(manager_->reserved(), ByteSize::mib(100));
+  ASSERT_TRUE(manager_->unload(ref("b")));
+  executor_.run_all();
+  EXPECT_EQ(world_.pages_released(), 1) << "by the one that is parked";
+  EXPECT_EQ(manager_->reserved(), ByteSize::mib(25));
+}
+
+TEST_F(ManagerTest, AReloadTouchesOnlyWhatChanged) {
+  limits_.models_max = 0;
+  start({model_called("same"), model_called("settings"), model_called("changed"), model_called("removed")});
+  for (const char* name : {"same", "settings", "changed", "removed"}) use(name);
+  Answer& changed = ask("changed");
+  Answer& removed = ask("removed");
+  auto other = model_called("changed");
+  other.versions[0].args["ctx-size"] = "1";
+  seen_.clear();
+  ASSERT_TRUE(manager_->set_catalog({model_called("same"), model_called("settings", {.pin = true}), other},
+                                    Manager::Preload::kNo));
+  EXPECT_EQ(seen_.back().type, "models_reload");
+  executor_.run_all();
+  EXPECT_EQ(world_.loads("same"), 1);
+  EXPECT_EQ(state("settings"), State::kHot);
+  EXPECT_TRUE(manager_->describe("settings")->versions[0].pinned);
+  EXPECT_EQ(manager_->describe("removed").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(world_.alive("removed"), 1) << "its request goes on";
+  EXPECT_FALSE(removed.lease.revoked().stop_requested());
+
+  Answer& next = ask_and_run("changed");
+  EXPECT_EQ(next.times, 0) << "the old one is still in memory";
+  changed.lease.release();
+  removed.lease.release();
+  executor_.run_all();
+  EXPECT_TRUE(next.lease);
+  EXPECT_EQ(world_.loads("changed"), 2);
+  EXPECT_EQ(world_.alive("removed"), 0);
+}
+
+TEST_F(ManagerTest, WaitersOfARemovedModelGetNotFoundAndABadCatalogChangesNothing) {
+  start({model_called("a"), model_called("b")});
+  Answer& a = ask("a");
+  EXPECT_EQ(manager_->set_catalog({model_called("b"), model_called("b")}, Manager::Preload::kNo).error().code,
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(a.times, 0);
+  ASSERT_TRUE(manager_->set_catalog({model_called("b")}, Manager::Preload::kNo));
+  EXPECT_EQ(a.error->code, ErrorCode::kNotFound);
+}
+
+TEST_F(ManagerTest, NamesResolveToTheNewestVersion) {
+  auto model = model_called("gemma");
+  model.versions.push_back(model.versions[0]);
+  model.versions[1].version = "2";
+  model.extra_names = {"g"};
+  start({model});
+  EXPECT_EQ(*manager_->resolve("gemma"), ref("gemma", "2"));
+  EXPECT_EQ(*manager_->resolve("g"), ref("gemma", "2"));
+  EXPECT_EQ(*manager_->resolve("gemma@1"), ref("gemma", "1"));
+  EXPECT_EQ(manager_->resolve("gemma@9").error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(manager_->resolve("gema").error().message, HasSubstr("did you mean 'gemma'"));
+}
+
+TEST_F(ManagerTest, InspectionsInTheBackgroundComeOneAtATimeAndAreKept) {
+  manager_.emplace(
+      Manager::Dependencies{
+          .loader = loader_, .executor = executor_, .events = events_, .clock = clock_, .own_timer = false},
+      limits_);
+  std::vector<ModelDefinition> many;
+  for (int i = 0; i < 1000; ++i) many.push_back(model_called(fmt::format("m{}", i)));
+  ASSERT_TRUE(manager_->set_catalog(std::move(many), Manager::Preload::kNo));
+  EXPECT_EQ(executor_.size(), 1U);
+  executor_.run_one();
+  EXPECT_EQ(executor_.size(), 1U);
+  EXPECT_TRUE(manager_->describe("m0")->versions[0].inspection);
+  executor_.run_all();
+  EXPECT_EQ(world_.inspections("m999"), 1);
+  EXPECT_THAT(seen_, IsEmpty());
+  EXPECT_EQ(manager_->list().size(), 1000U);
+}
+
+TEST_F(ManagerTest, ShuttingDownRefusesNewOnesAndLeavesWhatIsHeld) {
+  start({model_called("a")});
+  Answer& held = ask("a");
+  manager_->begin_shutdown();
+  EXPECT_EQ(ask("a").error->code, ErrorCode::kUnavailable);
+  executor_.run_all();
+  EXPECT_TRUE(held.lease);
+  held.lease.release();
+  manager_->drain_all(0s);
+}
+
+TEST_F(ManagerTest, BlockingAcquireEndsWhenItIsStopped) {
+  start({model_called("a")});
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(manager_->acquire_blocking(ref("a"), {}, stop.get_token()).error().code, ErrorCode::kCancelled);
+  use("a");
+  EXPECT_TRUE(manager_->acquire_blocking(ref("a")));
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ Status Switcher::check(const Alias& alias) const {
   }
   const auto target = dependencies_.manager.resolve(alias.to.to_string());
   if (!target) {
-    return fail(ErrorCode::kNotFound, "the alias '" + alias.name + "' points at '" + alias.to.to_string() + "'",
+    return fail(ErrorCode::kNotFound,
+                "the alias '" + alias.name + "' points at '" + alias.to.to_string() + "'",
                 target.error().message);
   }
   return {};

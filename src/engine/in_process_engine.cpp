@@ -88,7 +88,7 @@ InProcessEngine::InProcessEngine(std::unique_ptr<common_params> params, std::str
     : params_(std::move(params)), tag_(std::move(tag)), routes_(*params_, context_) {}
 
 Result<std::unique_ptr<Engine>> InProcessEngine::load(std::unique_ptr<common_params> params,
-                                                      const std::string& tag, Proof proof,
+                                                      const std::string& tag, Experience& experience,
                                                       const std::function<void(const LoadProgress&)>& progress,
                                                       const std::stop_token& stop) {
   const std::string path = params->model.path;
@@ -102,6 +102,7 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(std::unique_ptr<common_par
   bool loaded = false;
   {
     const LoadingScope loading;
+    const ContextProbeScope probing(experience.probes);
     const DecodeScope decoding(engine->params_->cpuparams.n_threads, engine->params_->cpuparams_batch.n_threads);
     try {
       loaded = engine->context_.load_model(*engine->params_);
@@ -115,10 +116,11 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(std::unique_ptr<common_par
   engine->weights_ = weights.keep();
   engine->routes_.update_meta(engine->context_);
   engine->start_loop();
-  if (proof == Proof::kGenerate) {
+  if (!experience.proven) {
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 0});
     if (auto proven = engine->prove(); !proven) return std::unexpected(proven.error());
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 1});
+    experience.proven = true;
   }
   return engine;
 }

@@ -7,6 +7,7 @@
 #include "base/mutex.h"
 #include "common.h"
 #include "engine/api/engine.h"
+#include "engine/context_probe.h"
 #include "server-context.h"
 
 namespace switchyard::engine {
@@ -14,12 +15,16 @@ namespace switchyard::engine {
 /// One server_context of llama.cpp with its loop on a thread of its own.
 class InProcessEngine final : public Engine {
  public:
-  /// Whether the engine has to show that it can answer before it is handed over. A return from
-  /// parked has shown it already.
-  enum class Proof { kGenerate, kNone };
+  /// What is known of these weights with these options from before: empty at their first load.
+  struct Experience {
+    ContextProbes probes = {};
+    bool proven = false;  ///< it has generated; a return from parked needs no second proof
+  };
 
-  /// Loads; see EngineLoader::load. `tag` ("model@version") names it in log lines.
-  static Result<std::unique_ptr<Engine>> load(std::unique_ptr<common_params> params, const std::string& tag, Proof proof,
+  /// Loads; see EngineLoader::load. `tag` ("model@version") names it in log lines. `experience` is
+  /// used and, on success, added to.
+  static Result<std::unique_ptr<Engine>> load(std::unique_ptr<common_params> params, const std::string& tag,
+                                              Experience& experience,
                                               const std::function<void(const LoadProgress&)>& progress,
                                               const std::stop_token& stop);
   ~InProcessEngine() override;

@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <set>
 #include <utility>
 
 #include "base/mutex.h"
@@ -86,17 +85,16 @@ class InProcessLoader final : public EngineLoader {
     resolved.args = inspection.resolved_args;
     auto params = make_params(resolved);
     if (!params) return std::unexpected(params.error());
-    // A return from parked: these weights with these options have answered before.
-    const std::string proof_key = inspection.weights_key + join(resolved.args);
-    const bool returning = weights_are_held(inspection.weights_key) && is_proven(proof_key);
-    if (returning) (*params)->warmup = false;
+    const std::string key = inspection.weights_key + join(resolved.args);
     const auto turn = turns_.get(inspection.weights_key);
     const MutexLock lock(*turn);
-    auto engine = InProcessEngine::load(
-        std::move(*params), spec.model + "@" + spec.version,
-        returning ? InProcessEngine::Proof::kNone : InProcessEngine::Proof::kGenerate, progress, stop);
+    // Experience counts for a return from parked, where the weights have been in memory all along.
+    InProcessEngine::Experience experience;
+    if (weights_are_held(inspection.weights_key)) experience = known(key);
+    if (experience.proven) (*params)->warmup = false;
+    auto engine = InProcessEngine::load(std::move(*params), spec.model + "@" + spec.version, experience, progress, stop);
     if (!engine) return std::unexpected(engine.error());
-    set_proven(proof_key);
+    remember(key, std::move(experience));
     return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
   }
 
@@ -106,19 +104,19 @@ class InProcessLoader final : public EngineLoader {
     for (const auto& [name, value] : args) text += fmt::format("{}={};", name, value);
     return text;
   }
-  [[nodiscard]] bool is_proven(const std::string& key) {
+  [[nodiscard]] InProcessEngine::Experience known(const std::string& key) {
     const MutexLock lock(mutex_);
-    return proven_.contains(key);
+    return experience_[key];
   }
-  void set_proven(const std::string& key) {
+  void remember(const std::string& key, InProcessEngine::Experience experience) {
     const MutexLock lock(mutex_);
-    proven_.insert(key);
+    experience_[key] = std::move(experience);
   }
 
   Inspector inspector_;
   KeyedMutexes turns_;
   Mutex mutex_;
-  std::set<std::string> proven_ GUARDED_BY(mutex_);  // what has generated once since the start
+  std::map<std::string, InProcessEngine::Experience> experience_ GUARDED_BY(mutex_);
 };
 
 class StreamRoutes final : public ProcessRoutes {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -78,14 +79,13 @@ void drop_hold(const std::string& key) {
   __real_llama_model_free(last);
 }
 
-/// Unmaps the pages of `path` from this process; they stay in the page cache. The mappings are
-/// read-only and shared, so nothing can be lost. Returns the bytes of the mappings.
-std::uint64_t drop_mapped_pages(const std::string& path) {
+/// Calls madvise on this process's read-only shared mappings of `path`; returns their bytes.
+std::uint64_t advise_mappings(const std::string& path, int advice) {
   struct stat st = {};
   if (::stat(path.c_str(), &st) != 0) return 0;
   std::ifstream maps("/proc/self/maps");
   std::string line;
-  std::uint64_t dropped = 0;
+  std::uint64_t advised = 0;
   while (std::getline(maps, line)) {
     unsigned long long begin = 0;
     unsigned long long end = 0;
@@ -97,9 +97,9 @@ std::uint64_t drop_mapped_pages(const std::string& path) {
     if (inode != st.st_ino || std::strcmp(permissions, "r--s") != 0) continue;
     if (!line.ends_with(path)) continue;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the address comes as text from the kernel
-    if (::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED) == 0) dropped += end - begin;
+    if (::madvise(reinterpret_cast<void*>(begin), end - begin, advice) == 0) advised += end - begin;
   }
-  return dropped;
+  return advised;
 }
 
 /// Holds on several entries of the store.
@@ -119,7 +119,8 @@ class StoredWeights final : public Weights {
   ByteSize release_pages() override {
     ByteSize dropped;
     for (const auto& [key, path] : path_of_key_) {
-      for (const std::string& file : split_files(path)) dropped += ByteSize(drop_mapped_pages(file));
+      // The pages stay in the page cache, and the mappings are read-only: nothing can be lost.
+      for (const std::string& file : split_files(path)) dropped += ByteSize(advise_mappings(file, MADV_DONTNEED));
     }
     return dropped;
   }
@@ -168,6 +169,7 @@ std::string weights_key(const std::string& path, const llama_model_params& p) {
 
 struct WeightsScope::State {
   std::stop_token stop;
+  std::vector<std::jthread> populating;  // page tables of found weights, filled while the context is made
   std::map<std::string, std::string> path_of_key;  // one hold each, given up by the destructor
 };
 
@@ -240,6 +242,11 @@ llama_model* load_through_store(WeightsScope::State& scope, const char* path, ll
   if (llama_model* found = find_or_claim(key, path)) {
     if (first_in_scope) add_hold(key);
     scope.path_of_key.emplace(key, path);
+    if (params.load_mode == LLAMA_LOAD_MODE_AUTO || params.load_mode == LLAMA_LOAD_MODE_MMAP) {
+      scope.populating.emplace_back([files = split_files(path)] {
+        for (const std::string& file : files) advise_mappings(file, MADV_POPULATE_READ);
+      });
+    }
     on_progress(1.0F, &chain);
     return found;
   }
@@ -258,6 +265,7 @@ WeightsScope::WeightsScope(std::stop_token stop) : state_(std::make_unique<State
 
 WeightsScope::~WeightsScope() {
   current_scope = nullptr;
+  state_->populating.clear();  // joins
   for (const auto& [key, path] : state_->path_of_key) drop_hold(key);
 }
 

@@ -16,6 +16,14 @@
 #include "engine/predict.h"
 #include "fmt/format.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SWITCHYARD_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SWITCHYARD_SANITIZED
+#endif
+
 namespace switchyard::engine {
 namespace {
 
@@ -28,7 +36,9 @@ void limit_this_process() {
   };
   set(RLIMIT_CORE, 0);
   set(RLIMIT_CPU, 60);
-  set(RLIMIT_AS, rlim_t{32} << 30);
+#if !defined(SWITCHYARD_SANITIZED)  // their shadow memory is counted as data
+  set(RLIMIT_DATA, rlim_t{32} << 30);
+#endif
   set(RLIMIT_FSIZE, rlim_t{1} << 20);
 }
 

@@ -1,12 +1,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/serve.h"
-#include "engine/in_process.h"
+#include "cli/program.h"
 
 int main(int argc, char** argv) {
-  std::vector<std::string> words(argv + 1, argv + argc);
-  if (!words.empty() && words[0] == "inspect-child") return switchyard::engine::run_inspect_child();
-  if (!words.empty() && words[0] == "serve") return switchyard::cli::run_serve(std::span(words).subspan(1));
-  return 2;
+  return switchyard::cli::run_program(std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "cli/client.h"
+
+// The subcommands, one function for each group: it adds them to the app, and each one's callback
+// leaves its exit status in Context::status: 0 done, 1 failed, 2 asked for wrongly.
+
+namespace switchyard::cli {
+
+struct Context {
+  ClientOptions server;
+  bool json = false;
+  int status = 0;
+
+  /// Prints the error for a person (and as JSON on standard output with --json) and sets the status.
+  void report(const Error& error);
+  /// Prints a server's answer as it is; for --json.
+  void print(const Json& answer) const;
+};
+
+void add_model_commands(CLI::App& app, Context& context);  // ls ps load unload park resume pin unpin switch
+void add_run_command(CLI::App& app, Context& context);
+void add_inspect_command(CLI::App& app, Context& context);
+void add_doctor_command(CLI::App& app, Context& context);
+void add_file_commands(CLI::App& app, Context& context);     // config check, pull
+void add_version_commands(CLI::App& app, Context& context);  // version, completion
+
+/// --url, --api-key and --json on a subcommand.
+void add_server_options(CLI::App& command, Context& context);
+void add_json_option(CLI::App& command, Context& context);
+
+}  // namespace switchyard::cli

@@ -1,0 +1,166 @@
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "cli/chat.h"
+#include "cli/commands.h"
+#include "cli/load_progress.h"
+#include "cli/terminal.h"
+
+namespace switchyard::cli {
+namespace {
+
+// Ctrl-C: set by the signal, looked at between two pieces of a reply.
+std::atomic<bool> interrupted = false;
+
+struct RunOptions {
+  std::string model;
+  std::vector<std::string> prompt;
+  std::string system;
+  std::optional<int> max_tokens;
+  std::optional<double> temperature;
+  bool verbose = false;
+};
+
+/// Ctrl-C stops the reply instead of the program, and ends a read of the keyboard.
+class InterruptScope {
+ public:
+  InterruptScope() {
+    struct sigaction action = {};
+    action.sa_handler = [](int) { interrupted = true; };
+    ::sigaction(SIGINT, &action, &before_);
+  }
+  ~InterruptScope() { ::sigaction(SIGINT, &before_, nullptr); }
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
+
+ private:
+  struct sigaction before_ = {};
+};
+
+class Conversation {
+ public:
+  Conversation(Context& context, const RunOptions& options)
+      : context_(context), options_(options), client_(context.server), messages_(Json::array()) {
+    if (!options.system.empty()) messages_.push_back({{"role", "system"}, {"content", options.system}});
+  }
+
+  /// Asks, prints the answer as it comes, remembers both. False after an error, which has been reported.
+  bool ask(const std::string& prompt) {
+    messages_.push_back({{"role", "user"}, {"content", prompt}});
+    Json request = {{"model", options_.model}, {"messages", messages_}};
+    if (options_.max_tokens) request["max_tokens"] = *options_.max_tokens;
+    if (options_.temperature) request["temperature"] = *options_.temperature;
+    interrupted = false;
+    auto progress = std::make_unique<LoadProgress>(context_.server, options_.model);
+    bool was_thinking = false;
+    const Result<ChatReply> reply =
+        stream_chat(client_, std::move(request), interrupted, [&](const std::string& piece, bool thinking) {
+          progress.reset();  // clears its line before the first piece is printed
+          if (context_.json) return;
+          if (thinking != was_thinking && stdout_is_terminal())
+            fmt::print("{}", thinking ? "\033[2m" : "\033[0m\n");
+          was_thinking = thinking;
+          if (!thinking || stdout_is_terminal()) fmt::print("{}", piece);
+          std::fflush(stdout);
+        });
+    progress.reset();
+    if (was_thinking && stdout_is_terminal()) fmt::print("\033[0m");
+    if (!reply) {
+      messages_.erase(messages_.size() - 1);
+      context_.report(reply.error());
+      return false;
+    }
+    messages_.push_back({{"role", "assistant"}, {"content", reply->text}});
+    finish(*reply);
+    return true;
+  }
+
+  void clear() {
+    messages_ = Json::array();
+    if (!options_.system.empty()) messages_.push_back({{"role", "system"}, {"content", options_.system}});
+  }
+
+ private:
+  void finish(const ChatReply& reply) {
+    if (context_.json) {
+      return context_.print({{"model", options_.model},
+                             {"content", reply.text},
+                             {"finish_reason", reply.stopped ? Json("stopped") : Json(reply.finish_reason)},
+                             {"timings", reply.timings}});
+    }
+    fmt::print("\n");
+    std::fflush(stdout);
+    if (options_.verbose && reply.timings.is_object()) {
+      fmt::print(stderr, "{} tokens, {:.1f} tokens/s, prompt {} tokens in {:.0f} ms\n",
+                 reply.timings.value("predicted_n", 0), reply.timings.value("predicted_per_second", 0.0),
+                 reply.timings.value("prompt_n", 0), reply.timings.value("prompt_ms", 0.0));
+    }
+  }
+
+  Context& context_;
+  const RunOptions& options_;
+  Client client_;
+  Json messages_;
+};
+
+void chat_at_the_terminal(Conversation& conversation, const std::string& model) {
+  fmt::print(stderr, "Chatting with {}. Ctrl-C stops a reply; /clear begins anew; /exit or Ctrl-D leaves.\n",
+             model);
+  for (;;) {
+    fmt::print(stderr, "> ");
+    std::fflush(stderr);
+    std::string line;
+    interrupted = false;
+    if (!std::getline(std::cin, line)) break;
+    if (line == "/exit" || line == "/quit" || line == "/bye") return;
+    if (line == "/clear")
+      conversation.clear();
+    else if (line.starts_with('/'))
+      fmt::print(stderr, "There is /clear and /exit.\n");
+    else if (line.find_first_not_of(" \t") != std::string::npos)
+      conversation.ask(line);
+  }
+  fmt::print(stderr, "\n");
+}
+
+void run(Context& context, const RunOptions& options) {
+  const InterruptScope scope;
+  Conversation conversation(context, options);
+  if (!options.prompt.empty()) {
+    conversation.ask(fmt::format("{}", fmt::join(options.prompt, " ")));
+  } else if (!stdin_is_terminal()) {
+    const std::string prompt{std::istreambuf_iterator<char>(std::cin), {}};
+    if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
+      context.report(
+          {ErrorCode::kInvalidArgument, "there is no prompt: give one as an argument or on standard input"});
+      context.status = 2;
+      return;
+    }
+    conversation.ask(prompt);
+  } else {
+    chat_at_the_terminal(conversation, options.model);
+  }
+  if (interrupted && context.status == 0 && !options.prompt.empty()) context.status = 130;
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("run", "Chat with a model of a running server");
+  const auto options = std::make_shared<RunOptions>();
+  command->add_option("model", options->model, "Name, alias or model@version")->required();
+  command->add_option("prompt", options->prompt, "What to ask; without it, standard input or a conversation");
+  command->add_option("--system", options->system, "System message");
+  command->add_option("-n,--max-tokens", options->max_tokens, "Longest reply");
+  command->add_option("--temperature", options->temperature, "0 for the same reply each time");
+  command->add_flag("--verbose", options->verbose, "Say how fast it was");
+  add_server_options(*command, context);
+  command->callback([&context, options] { run(context, *options); });
+}
+
+}  // namespace switchyard::cli

@@ -10,7 +10,11 @@
 
 namespace switchyard::cli {
 
+/// A variable's text, or `otherwise` where it is unset or empty.
+[[nodiscard]] std::string from_environment(const char* name, const std::string& otherwise = {});
+
 struct Context {
+  Context();  ///< SWITCHYARD_URL and SWITCHYARD_API_KEY where options say nothing
   ClientOptions server;
   bool json = false;
   int status = 0;

@@ -155,8 +155,7 @@ void add_doctor_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("doctor", "Show what machine this is and which models would fit");
   command->footer("Where models are is said as for `serve`: --models-dir DIR, --config FILE, -m FILE, ...");
   command->allow_extras();
-  command->add_option("--url", context.server.url, "A server to look for (SWITCHYARD_URL)")
-      ->envname("SWITCHYARD_URL");
+  command->add_option("--url", context.server.url, "A server to look for (SWITCHYARD_URL)");
   add_json_option(*command, context);
   command->callback([&context, command] { doctor(context, command->remaining()); });
 }

@@ -83,9 +83,10 @@ void add_file_commands(CLI::App& app, Context& context) {
 
   CLI::App* command = app.add_subcommand("pull", "Fetch a model from Hugging Face into llama.cpp's cache");
   const auto wanted = std::make_shared<PullOptions>();
+  wanted->token = from_environment("HF_TOKEN");
   command->add_option("repo", wanted->repo, "user/name or user/name:QUANT")->required();
   command->add_option("--hf-file", wanted->file, "One file of the repository instead of a quantisation");
-  command->add_option("--hf-token", wanted->token, "Access token (HF_TOKEN)")->envname("HF_TOKEN");
+  command->add_option("--hf-token", wanted->token, "Access token (HF_TOKEN)");
   add_server_options(*command, context);
   command->callback([&context, wanted] { pull(context, *wanted); });
 }

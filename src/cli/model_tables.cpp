@@ -107,7 +107,9 @@ std::string residency_table(const Json& answer) {
 
 std::string version_line(const Json& version) {
   const std::string state = text_or(version, "state");
-  std::string line = fmt::format("{} is {}", text_or(version, "model", text_or(version, "id")), state);
+  std::string line = fmt::format(
+      "{} is {}",
+      text_or(version, text_or(version, "version") == "1" ? "model" : "id", text_or(version, "id")), state);
   std::string more;
   if (state == "hot") {
     if (const double seconds = number_or(version, "last_load_seconds", -1); seconds >= 0) {

@@ -49,7 +49,7 @@ void set_log_level(int verbosity) {
 
 void log_catalog(const config::Catalog& catalog) {
   telemetry::log_info(
-      "serve", "{} models, {} aliases; memory budget {}; {} hot models at once", catalog.models.size(),
+      "serve", "models: {}, aliases: {}; memory budget {}; {} hot models at once", catalog.models.size(),
       catalog.aliases.size(), catalog.limits.memory_budget.to_string(),
       catalog.limits.models_max == 0 ? "any number of" : std::to_string(catalog.limits.models_max));
   for (const std::string& note : catalog.notes) telemetry::log_warning("serve", "{}", note);

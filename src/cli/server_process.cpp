@@ -18,7 +18,26 @@ using namespace std::chrono_literals;
 
 constexpr auto kGiveUp = 5s;  // for what was asked to end when the time for finishing has passed
 
-models::Limits limits_of(const config::Catalog& catalog) { return catalog.limits; }
+/// One line for what a model's owner would want to know of.
+void log_event(const telemetry::Event& event) {
+  const auto text = [&](const char* key) {
+    const auto found = event.text.find(key);
+    return found == event.text.end() ? std::string() : found->second;
+  };
+  if (event.type == "alias") {
+    telemetry::log_info("traffic", "alias {}: {} -> {}", text("alias"), text("from"), text("to"));
+  }
+  if (event.type != "state") return;
+  const std::string to = text("to");
+  if (to == "hot" && event.numbers.contains("load_ms")) {
+    telemetry::log_info("models", "{}@{} is hot after {:.0f} ms, from {} ({})", event.model, event.version,
+                        event.numbers.at("load_ms"), text("origin"), text("cause"));
+  } else if (to == "failed") {
+    telemetry::log_error("models", "{}@{} failed: {}", event.model, event.version, text("error"));
+  } else if (to == "parked" || to == "cold") {
+    telemetry::log_info("models", "{}@{} is {} ({})", event.model, event.version, to, text("cause"));
+  }
+}
 
 http::DownloadFunctions download_functions(const config::ServerSettings& server) {
   if (server.offline) return {};
@@ -74,6 +93,7 @@ std::string ServerProcess::prepare_data_dir() const {
 }
 
 Status ServerProcess::start_parts() {
+  log_ = events_.subscribe(log_event);
   loader_ = engine::make_in_process_loader(
       {.helper_path = own_path(), .cache_path = prepare_data_dir(), .threads = catalog_.server.cores});
   for (const engine::ArgMap* args : {&sources_.environment, &sources_.command_line}) {
@@ -82,7 +102,7 @@ Status ServerProcess::start_parts() {
   process_routes_ = engine::make_process_routes();
   manager_ = std::make_unique<models::Manager>(
       models::Manager::Dependencies{.loader = *loader_, .executor = executor_, .events = events_},
-      limits_of(catalog_));
+      catalog_.limits);
   switcher_ = std::make_unique<traffic::Switcher>(
       traffic::Switcher::Dependencies{.manager = *manager_, .events = events_});
   reloader_ =

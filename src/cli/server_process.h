@@ -43,6 +43,7 @@ class ServerProcess {
   const config::Catalog catalog_;  ///< as at the start
   // In the order in which they depend on each other.
   telemetry::EventBus events_;
+  telemetry::EventBus::Subscription log_;  ///< what happens to models, in the log
   std::unique_ptr<engine::EngineLoader> loader_;
   std::unique_ptr<engine::ProcessRoutes> process_routes_;
   ThreadPool executor_{"models", 64};

@@ -1,0 +1,288 @@
+#include <cpp-httplib/httplib.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "cli/chat.h"
+#include "cli/client.h"
+#include "cli/load_progress.h"
+#include "cli/model_tables.h"
+#include "cli/program.h"
+#include "cli/reload.h"
+#include "cli/serve_flags.h"
+#include "cli/terminal.h"
+
+namespace switchyard::cli {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+TEST(ServeFlags, OwnFlagsAndLlamaServersTogether) {
+  const std::vector<std::string> words = {"--models-dir", "/m",       "--memory-budget=2GiB",
+                                          "-c",           "4096",     "--shutdown-timeout",
+                                          "5s",           "--config", "x.yaml",
+                                          "--no-webui"};
+  const auto flags = parse_serve_flags(words);
+  ASSERT_TRUE(flags) << flags.error().to_string();
+  EXPECT_EQ(flags->sources.own.memory_budget, ByteSize::gib(2));
+  EXPECT_EQ(flags->sources.own.shutdown_timeout, 5s);
+  EXPECT_EQ(flags->sources.own.config_path, "x.yaml");
+  EXPECT_EQ(flags->sources.command_line.at("ctx-size"), "4096");
+  EXPECT_EQ(flags->sources.command_line.at("models-dir"), "/m");
+  EXPECT_EQ(flags->sources.command_line.at("webui"), "false");
+}
+
+TEST(ServeFlags, Faults) {
+  const auto error = [](std::vector<std::string> words) {
+    const auto flags = parse_serve_flags(words);
+    return flags ? std::string("none") : flags.error().message;
+  };
+  EXPECT_THAT(error({"--memory-budgte", "1G"}), HasSubstr("did you mean 'memory-budget'"));
+  EXPECT_THAT(error({"--ctx-sise", "1"}), HasSubstr("'ctx-size'"));
+  EXPECT_THAT(error({"--memory-budget"}), HasSubstr("needs a value"));
+  EXPECT_THAT(error({"--memory-budget", "lots"}), HasSubstr("--memory-budget: "));
+  EXPECT_THAT(error({"--memory-budget", "0"}), HasSubstr("above 0"));
+  EXPECT_THAT(error({"--shutdown-timeout", "5"}), HasSubstr("no length of time"));
+  EXPECT_THAT(error({"model.gguf"}), HasSubstr("is no option"));
+  EXPECT_EQ(parse_serve_flags(std::vector<std::string>{"--nonsense", "-h"})->help, ServeFlags::Help::kOwn);
+}
+
+TEST(Client, PercentEncoding) {
+  EXPECT_EQ(percent_encode("a-b_c.d~e"), "a-b_c.d~e");
+  EXPECT_EQ(percent_encode("user/name:Q4 @1"), "user%2Fname%3AQ4%20%401");
+}
+
+TEST(Client, EventsInPiecesOfAnySize) {
+  const std::string text = ": hello\r\nid: 1\nevent: x\ndata: one\r\n\ndata:two\n\ndata: three";
+  for (std::size_t size = 1; size <= text.size(); ++size) {
+    SseReader reader;
+    std::vector<std::string> seen;
+    for (std::size_t at = 0; at < text.size(); at += size) {
+      reader.feed(std::string_view(text).substr(at, size), [&](const std::string& data) {
+        seen.push_back(data);
+        return true;
+      });
+    }
+    EXPECT_THAT(seen, ElementsAre("one", "two")) << size;
+  }
+  SseReader reader;
+  EXPECT_FALSE(reader.feed("data: a\ndata: b\n", [](const std::string& data) { return data != "a"; }));
+}
+
+TEST(Client, ErrorsOfTheServer) {
+  const Error error =
+      error_of_reply(404, R"({"error":{"code":404,"message":"no model 'x'","type":"not_found"}})");
+  EXPECT_EQ(error.code, ErrorCode::kNotFound);
+  EXPECT_EQ(error.message, "no model 'x'");
+  EXPECT_THAT(error_of_reply(502, "<html>").message, HasSubstr("status 502"));
+  EXPECT_THAT(error_of_reply(401, "{}").message, HasSubstr("--api-key"));
+}
+
+/// A server that answers as Switchyard would.
+class ClientTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    port_ = server_.bind_to_any_port("127.0.0.1");
+    thread_ = std::jthread([this] { server_.listen_after_bind(); });
+    server_.wait_until_ready();
+  }
+  void TearDown() override { server_.stop(); }
+  ClientOptions options(std::string key = {}) const {
+    return {.url = "http://127.0.0.1:" + std::to_string(port_), .api_key = std::move(key)};
+  }
+  httplib::Server server_;
+  int port_ = 0;
+  std::jthread thread_;
+};
+
+TEST_F(ClientTest, RequestsWithKeyAndPrefix) {
+  server_.Post("/p/x", [](const httplib::Request& request, httplib::Response& reply) {
+    reply.set_content(
+        "{\"auth\":\"" + request.get_header_value("Authorization") + "\",\"body\":" + request.body + "}",
+        "application/json");
+  });
+  ClientOptions to = options("secret");
+  to.url += "/p/";
+  const auto answer = Client(to).request("POST", "/x", {{"a", 1}});
+  ASSERT_TRUE(answer) << answer.error().to_string();
+  EXPECT_EQ((*answer)["auth"], "Bearer secret");
+  EXPECT_EQ((*answer)["body"]["a"], 1);
+  EXPECT_EQ(Client(options()).request("GET", "/nothing").error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(ClientTest, AChatIsStreamed) {
+  std::string sent;
+  server_.Post("/v1/chat/completions", [&](const httplib::Request& request, httplib::Response& reply) {
+    sent = request.body;
+    reply.set_content(
+        "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n"
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n"
+        "data: "
+        "{\"choices\":[{\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}],\"timings\":{\"predicted_"
+        "n\":2}}\n\n"
+        "data: [DONE]\n\n",
+        "text/event-stream");
+  });
+  Client client(options());
+  std::string shown;
+  const std::atomic<bool> stop = false;
+  const auto reply = stream_chat(
+      client, {{"model", "m"}}, stop,
+      [&](const std::string& piece, bool thinking) { shown += thinking ? "(" + piece + ")" : piece; });
+  ASSERT_TRUE(reply) << reply.error().to_string();
+  EXPECT_EQ(shown, "(hm)Hello");
+  EXPECT_EQ(reply->text, "Hello");
+  EXPECT_EQ(reply->finish_reason, "stop");
+  EXPECT_EQ(reply->timings["predicted_n"], 2);
+  EXPECT_TRUE(Json::parse(sent)["stream"].get<bool>());
+}
+
+TEST_F(ClientTest, AChatThatFailsOrIsStopped) {
+  std::string frames;
+  server_.Post("/v1/chat/completions", [&](const httplib::Request&, httplib::Response& reply) {
+    reply.set_content(frames, "text/event-stream");
+  });
+  std::atomic<bool> stop = false;
+  const auto chat = [&] {
+    Client client(options());
+    return stream_chat(client, Json::object(), stop, [](const std::string&, bool) {});
+  };
+  frames = "data: {\"error\":{\"code\":503,\"message\":\"going down\"}}\n\n";
+  EXPECT_EQ(chat().error().message, "going down");
+  EXPECT_EQ(chat().error().code, ErrorCode::kUnavailable);
+  stop = true;
+  frames =
+      "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: "
+      "{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\n";
+  const auto stopped = chat();
+  ASSERT_TRUE(stopped);
+  EXPECT_TRUE(stopped->stopped);
+  EXPECT_EQ(stopped->text, "a");
+}
+
+TEST(Client, NoServerSaysWhatToDo) {
+  const auto answer = Client({.url = "127.0.0.1:1", .api_key = {}}).request("GET", "/health");
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error().message,
+              HasSubstr("no server at http://127.0.0.1:1: start one with `switchyard serve`"));
+  EXPECT_FALSE(Client({.url = "unix:///nonexistent.sock", .api_key = {}}).request("GET", "/health"));
+  EXPECT_FALSE(Client({.url = "nonsense://x", .api_key = {}}).request("GET", "/health"));
+}
+
+TEST(Terminal, TablesAreAligned) {
+  EXPECT_EQ(format_table({"NAME", "N"}, {{"a", "1"}, {"größer", "100"}}, {1}),
+            "NAME      N\na         1\ngrößer  100\n");
+  EXPECT_EQ(format_bar(0.5, 10), "[#####.....]  50 %");
+  EXPECT_EQ(format_seconds(0.4), "400ms");
+  EXPECT_EQ(format_seconds(75), "1m15s");
+  EXPECT_EQ(format_seconds(3700), "1h01m");
+  EXPECT_EQ(format_count(134515008), "134.5M");
+}
+
+const Json kModels = Json::parse(R"({"reserved_bytes": 1048576, "limits": {"memory_budget": 2097152},
+  "models": [{"id": "a", "versions": [
+    {"id": "a@1", "version": "1", "state": "hot", "pinned": true, "leases": 2, "waiting": 0, "idle_seconds": null,
+     "architecture": "llama", "n_params": 1500000000, "file_size": 1048576, "n_ctx": 4096, "n_slots": 4,
+     "predicted_bytes": [{"total": 1048576}], "error": null},
+    {"id": "a@2", "version": "2", "state": "failed", "leases": 0, "waiting": 0,
+     "error": {"code": "corrupt_file", "message": "a2.gguf: cut short"}}]},
+   {"id": "b", "versions": [{"id": "b@1", "version": "1", "state": "parked", "leases": 0, "waiting": 1, "idle_seconds": 75}]}]})");
+
+TEST(Tables, Ls) {
+  const std::string table =
+      model_table(kModels, Json::parse(R"({"aliases": [{"name": "chat", "to": "a@1"}]})"));
+  EXPECT_THAT(table, HasSubstr("a@1   hot, pinned  llama    1.5B  1.0 MiB     4096      4  1.0 MiB  chat\n"));
+  EXPECT_THAT(table, HasSubstr("\nb     parked"));
+  EXPECT_THAT(table, HasSubstr("a@2: a2.gguf: cut short"));
+  EXPECT_THAT(model_table({{"models", Json::array()}}, Json::object()), HasSubstr("no models"));
+}
+
+TEST(Tables, Ps) {
+  const std::string table = residency_table(kModels);
+  EXPECT_THAT(table, HasSubstr("a@1   hot, pinned  1.0 MiB         2        0      -\n"));
+  EXPECT_THAT(table, HasSubstr("b     parked             -         0        1  1m15s\n"));
+  EXPECT_THAT(table, testing::Not(HasSubstr("a@2")));
+  EXPECT_THAT(table, HasSubstr("1.0 MiB of 2.0 MiB reserved"));
+}
+
+TEST(LoadProgress, LinesForEvents) {
+  EXPECT_THAT(progress_line(
+                  Json::parse(R"({"type":"load_progress","model":"a","stage":"text_model","progress":0.5})")),
+              StartsWith("loading a [###############......"));
+  EXPECT_THAT(progress_line(Json::parse(R"({"type":"load_progress","model":"a","stage":"warmup"})")),
+              StartsWith("warming up a"));
+  EXPECT_EQ(progress_line(Json::parse(R"({"type":"state","model":"a","to":"draining"})")), "a is draining");
+  EXPECT_EQ(progress_line(Json::parse(R"({"type":"state","model":"a","to":"hot"})")), "");
+  EXPECT_EQ(progress_line(Json::array()), "");
+}
+
+config::Catalog catalog_with(std::vector<std::string> versions, std::vector<config::Alias> aliases) {
+  config::Catalog catalog;
+  models::ModelDefinition model{
+      .id = "m", .versions = {}, .extra_names = {}, .tags = {}, .source = "config", .settings = {}};
+  for (const std::string& version : versions) model.versions.push_back({"m", version, "m", {}, {}});
+  catalog.models = {model};
+  catalog.aliases = std::move(aliases);
+  return catalog;
+}
+
+TEST(Reload, AliasesStayWhereTheyWereSwitched) {
+  const std::vector<config::Alias> before = {{"chat", {"m", "1"}}, {"other", {"m", "1"}}};
+  const std::vector<traffic::Alias> live = {{"chat", {"m", "2"}}, {"other", {"m", "1"}}};
+  const config::Catalog after =
+      catalog_with({"1", "2", "3"}, {{"chat", {"m", "1"}}, {"other", {"m", "3"}}, {"fresh", {"m", "2"}}});
+  const AliasPlan plan = plan_aliases(before, live, after);
+  // chat's line did not change; other's did and waits for its switch; fresh is new.
+  EXPECT_THAT(plan.now, ElementsAre(traffic::Alias{"chat", {"m", "2"}}, traffic::Alias{"other", {"m", "1"}},
+                                    traffic::Alias{"fresh", {"m", "2"}}));
+  EXPECT_THAT(plan.switch_to, ElementsAre(traffic::Alias{"other", {"m", "3"}}));
+  // A version that is gone cannot be stayed at.
+  const AliasPlan gone = plan_aliases(before, live, catalog_with({"1"}, {{"chat", {"m", "1"}}}));
+  EXPECT_THAT(gone.now, ElementsAre(traffic::Alias{"chat", {"m", "1"}}));
+  EXPECT_THAT(gone.switch_to, IsEmpty());
+}
+
+TEST(Reload, SaysWhatChanged) {
+  config::Catalog before = catalog_with({"1"}, {});
+  config::Catalog after = catalog_with({"1", "2"}, {{"chat", {"m", "2"}}});
+  after.limits.models_max = 9;
+  after.server.port = 1;
+  const Json changes = Json::parse(describe_changes(before, after));
+  EXPECT_TRUE(changes["changed"]);
+  EXPECT_EQ(changes["models"]["changed"], Json::array({"m"}));
+  EXPECT_EQ(changes["aliases"], Json::array({"chat"}));
+  EXPECT_EQ(changes["limits"], Json::array({"models_max"}));
+  EXPECT_EQ(changes["needs_restart"], Json::array({"port"}));
+  EXPECT_FALSE(Json::parse(describe_changes(before, before))["changed"]);
+}
+
+TEST(Program, ExitStatus) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run_program({}), 2);
+  EXPECT_EQ(run_program({"--help"}), 0);
+  EXPECT_EQ(run_program({"lss"}), 2);
+  EXPECT_EQ(run_program({"load"}), 2);
+  EXPECT_EQ(run_program({"ls", "--bogus"}), 2);
+  EXPECT_EQ(run_program({"serve", "--bogus"}), 2);
+  EXPECT_EQ(run_program({"serve", "--help"}), 0);
+  EXPECT_EQ(run_program({"config", "check", "/nonexistent.yaml"}), 1);
+  EXPECT_EQ(run_program({"version", "--json"}), 0);
+  for (const char* shell : {"bash", "zsh", "fish"}) EXPECT_EQ(run_program({"completion", shell}), 0) << shell;
+  setenv("SWITCHYARD_URL", "http://127.0.0.1:2", 1);
+  EXPECT_EQ(run_program({"ls", "--url", "http://127.0.0.1:1"}), 1);
+  unsetenv("SWITCHYARD_URL");
+  const std::string errors = testing::internal::GetCapturedStderr();
+  testing::internal::GetCapturedStdout();
+  EXPECT_THAT(errors, HasSubstr("unknown command 'lss'; did you mean 'ls'"));
+  EXPECT_THAT(errors, HasSubstr("no server at http://127.0.0.1:1"));
+  EXPECT_THAT(errors, testing::Not(HasSubstr("127.0.0.1:2")));
+}
+
+}  // namespace
+}  // namespace switchyard::cli

@@ -31,12 +31,6 @@ Call::Call(Gateway& gateway, CallOptions options, engine::Request request, std::
 
 Call::~Call() {
   release();
-  models::AcquireTicket ticket;
-  {
-    const MutexLock lock(mutex_);
-    std::swap(ticket_, ticket);
-  }
-  ticket.cancel();
   gateway_.leave(*this);
 }
 
@@ -53,11 +47,7 @@ void Call::begin(const models::VersionRef& version) {
     const MutexLock lock(mutex_);
     std::swap(ticket_, ticket);
   }
-  if (phase_ == Phase::kOver) {  // refused before there was a ticket to take
-    const MutexLock lock(mutex_);
-    std::swap(ticket_, ticket);
-    return;
-  }
+  if (phase_ != Phase::kHeld) return drop_ticket();  // answered or refused before it could be seen
   if (!options_.conversation.empty()) return;
   sink_->on_client_gone([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->refuse(kClientLeft);
@@ -73,6 +63,7 @@ void Call::begin_process() {
 void Call::leased(Result<models::Lease> lease) {
   if (!move_phase(Phase::kHeld, lease ? Phase::kRunning : Phase::kOver)) return;
   record_.queued = gateway_.dependencies_.clock.now() - arrived_;
+  drop_ticket();  // it holds the callback, which holds this call
   if (!lease) {
     sink_->fail(lease.error());
     over(lease.error(), http_status(lease.error().code));
@@ -87,15 +78,16 @@ void Call::leased(Result<models::Lease> lease) {
 
 void Call::refuse(const Error& error) {
   if (!move_phase(Phase::kNew, Phase::kOver) && !move_phase(Phase::kHeld, Phase::kOver)) return;
-  models::AcquireTicket ticket;
-  {
-    const MutexLock lock(mutex_);
-    std::swap(ticket_, ticket);
-  }
-  ticket.cancel();
+  drop_ticket();
   gateway_.forget_conversation(*this);
   sink_->fail(error);
   over(error, http_status(error.code));
+}
+
+void Call::drop_ticket() {
+  models::AcquireTicket ticket;
+  const MutexLock lock(mutex_);
+  std::swap(ticket_, ticket);
 }
 
 void Call::stop_before_start() {

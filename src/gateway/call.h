@@ -38,6 +38,7 @@ class Call : public std::enable_shared_from_this<Call> {
 
   [[nodiscard]] bool move_phase(Phase from, Phase to);
   void leased(Result<models::Lease> lease);
+  void drop_ticket();
   void execute();
   [[nodiscard]] std::optional<Error> why_not_start() const;
   void watch_revocation();

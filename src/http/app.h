@@ -40,33 +40,33 @@ struct DownloadFunctions {
 };
 
 struct AppOptions {
-  std::string default_model;  ///< for requests without `model`; empty: such requests get 400
+  std::string default_model = {};  ///< for requests without `model`; empty: such requests get 400
   bool single_model = false;  ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
   bool autoload = true;       ///< false: --no-models-autoload
-  std::vector<std::string> api_keys;  ///< empty: no key is asked for
-  CorsOptions cors;
-  std::string api_prefix;                           ///< "/v9" in front of every path; empty for none
+  std::vector<std::string> api_keys = {};  ///< empty: no key is asked for
+  CorsOptions cors = {};
+  std::string api_prefix = {};                           ///< "/v9" in front of every path; empty for none
   std::string version = "0.1.0";                    ///< of this program
-  std::string build_info;                           ///< engine::llama_build_info(), shown in /props
+  std::string build_info = {};                           ///< engine::llama_build_info(), shown in /props
   std::chrono::milliseconds sample_interval{2000};  ///< how often the engines' counters are read
   std::size_t max_calls = 1024;                     ///< threads that may work for requests at once
 
   // What the rest of the program does for the API. An empty function makes its route refuse with a
   // sentence that says so. These may block: they are called on a worker thread.
   /// What a name means; empty: Manager::resolve(). Must be quick: called on the loop thread.
-  std::function<Result<models::VersionRef>(std::string_view name)> resolve;
+  std::function<Result<models::VersionRef>(std::string_view name)> resolve = {};
   /// Looks for new and changed models (GET /models?reload=1).
-  std::function<Status()> reload_catalog;
+  std::function<Status()> reload_catalog = {};
   /// Applies the config file's differences; JSON text that says what changed.
-  std::function<Result<std::string>()> reload_config;
+  std::function<Result<std::string>()> reload_config = {};
   /// Must be quick: called on the loop thread.
-  std::function<std::vector<AliasInfo>()> list_aliases;
+  std::function<std::vector<AliasInfo>()> list_aliases = {};
   /// Begins a switch of `alias` to the version `to`; `done` is called once with how it ended.
   std::function<void(const std::string& alias, const std::string& to, std::function<void(Status)> done)>
-      switch_alias;
-  DownloadFunctions downloads;
+      switch_alias = {};
+  DownloadFunctions downloads = {};
   /// Told of every request an engine was asked for, after the metrics.
-  gateway::RequestObserver on_request;
+  gateway::RequestObserver on_request = {};
 };
 
 /// The whole HTTP API: every dialect, keys, CORS, metrics. Any thread. The server that calls

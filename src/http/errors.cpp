@@ -44,13 +44,13 @@ Json error_object(const Error& error) {
 
 Response error_reply(const Error& error) {
   Response reply = json_reply({{"error", error_object(error)}}, status_of(error.code));
-  if (reply.status == 503 || reply.status == 504) reply.headers["Retry-After"] = "1";
+  if (reply.status == 503 || reply.status == 504) reply.headers.emplace("Retry-After", "1");
   return reply;
 }
 
 Response error_reply(int status, std::string_view type, std::string_view message) {
   Response reply = json_reply({{"error", {{"code", status}, {"message", message}, {"type", type}}}}, status);
-  if (status == 503) reply.headers["Retry-After"] = "1";
+  if (status == 503) reply.headers.emplace("Retry-After", "1");
   return reply;
 }
 

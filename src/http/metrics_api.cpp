@@ -13,11 +13,6 @@ const std::vector<double> kWaitBounds{0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5,
 
 double seconds(auto duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::string text_of(const telemetry::Event& event, const char* key) {
-  const auto it = event.text.find(key);
-  return it == event.text.end() ? std::string() : it->second;
-}
-
 }  // namespace
 
 MetricsApi::MetricsApi(Services& services, OpenAiApi& openai, gateway::Sampler& sampler,
@@ -67,26 +62,11 @@ void MetricsApi::count_switch(const Status& result) {
 }
 
 void MetricsApi::on_event(const telemetry::Event& event) {
-  if (event.type != "state") return;
-  const models::VersionRef version{event.model, event.version};
-  const std::string to = text_of(event, "to");
-  Load load;
-  {
-    const MutexLock lock(mutex_);
-    if (to == to_string(models::State::kLoading)) {
-      loading_[version] = {text_of(event, "from"), event.at};
-      return;
-    }
-    if (to == to_string(models::State::kWarming)) return;
-    const auto found = loading_.find(version);
-    if (found == loading_.end()) return;
-    load = std::move(found->second);
-    loading_.erase(found);
-  }
-  if (to != to_string(models::State::kHot)) return;
+  const auto took = event.numbers.find("load_ms");
+  const auto from = event.text.find("origin");
+  if (event.type != "state" || took == event.numbers.end() || from == event.text.end()) return;
   metrics_.observe("switchyard_load_seconds", "Time from the beginning of a load until the version was hot",
-                   {{"model", version.model}, {"from", load.from}}, seconds(event.at - load.since),
-                   kLoadBounds);
+                   {{"model", event.model}, {"from", from->second}}, took->second / 1000, kLoadBounds);
 }
 
 }  // namespace switchyard::http

@@ -1,9 +1,7 @@
 #pragma once
 
-#include <map>
 #include <string>
 
-#include "base/mutex.h"
 #include "gateway/sampler.h"
 #include "http/openai.h"
 #include "http/router.h"
@@ -26,17 +24,10 @@ class MetricsApi {
   [[nodiscard]] std::string text() const;
   void on_event(const telemetry::Event& event);
 
-  struct Load {
-    std::string from;
-    std::chrono::system_clock::time_point since;
-  };
-
   Services& services_;
   OpenAiApi& openai_;
   gateway::Sampler& sampler_;
   telemetry::Metrics& metrics_;
-  Mutex mutex_;
-  std::map<models::VersionRef, Load> loading_ GUARDED_BY(mutex_);
   telemetry::EventBus::Subscription subscription_;  // last: ends before what it uses
 };
 

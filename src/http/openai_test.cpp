@@ -1,0 +1,292 @@
+#include <atomic>
+#include <latch>
+
+#include "http/app_fixture.h"
+#include "http/body_routing.h"
+
+namespace switchyard::http {
+namespace {
+
+using gateway::testing::Script;
+using testing::AppTest;
+
+class OpenAi : public AppTest {};
+
+const char* const kSse = "text/event-stream";
+
+TEST(BodyRouting, FindsModelAndStreamOfTheOutermostObject) {
+  const auto routing = route_body(R"({"messages":[{"model":"no","stream":true}],"model":"a\u0062","stream":true})");
+  ASSERT_TRUE(routing);
+  EXPECT_EQ(routing->model, "ab");
+  EXPECT_TRUE(routing->stream);
+}
+
+TEST(BodyRouting, TheLastOfDoubledKeysCounts) {
+  EXPECT_EQ(route_body(R"({"model":"a","model":"b"})")->model, "b");
+  EXPECT_EQ(route_body(R"({"model":"a","model":{"model":"c"}})")->model, "");
+  EXPECT_EQ(route_body(R"({"model":"a","model":null})")->model, "");
+}
+
+TEST(BodyRouting, RefusesWhatIsNoObject) {
+  for (const char* text : {"", "[]", "7", "\"a\"", "{", "{}x", "{\"model\":}", "{\"a\":1e999}", "\xff"}) {
+    const auto routing = route_body(text);
+    ASSERT_FALSE(routing) << text;
+    EXPECT_EQ(routing.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST_F(OpenAi, TheBodyGoesOnByteForByte) {
+  const std::string body = " {\"model\" : \"a\",\n\t\"x\":1.50, \"x\":\"\\u00e9\" }\n";
+  std::string seen;
+  answer_ = [&](engine::Request& request) {
+    seen = request.body;
+    return Script{.body = "{}"};
+  };
+  const auto reply = ask("POST", "/v1/chat/completions", body);
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(seen, body);
+  EXPECT_EQ(reply.headers.at("x-switchyard-version"), "a@1");
+}
+
+TEST_F(OpenAi, LargeBodiesAreReadAwayFromTheLoopThread) {
+  const std::string body = R"({"model":"a","x":")" + std::string(1 << 20, 'y') + R"("})";
+  std::string seen;
+  answer_ = [&](engine::Request& request) {
+    seen = request.body;
+    return Script{.body = "{}"};
+  };
+  EXPECT_EQ(ask("POST", "/v1/completions", body).status, 200);
+  EXPECT_EQ(seen, body);
+}
+
+TEST_F(OpenAi, EveryVersionIsReachedByName) {
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"b"})").headers.at("x-switchyard-version"), "b@2");
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"b@1"})").headers.at("x-switchyard-version"), "b@1");
+  EXPECT_EQ(ask("GET", "/slots?model=b").headers.at("x-switchyard-version"), "b@2");
+  EXPECT_EQ(ask("POST", "/tokenize?model=a", "{}").headers.at("x-switchyard-version"), "a@1");
+}
+
+TEST_F(OpenAi, WrongRequestsGetLlamaServersErrors) {
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", "{nope").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", "[]").status, 400);
+  const auto missing = ask("POST", "/v1/chat/completions", "{}");
+  EXPECT_EQ(missing.status, 400);
+  EXPECT_EQ(json(missing)["error"]["message"], "model name is missing from the request");
+  EXPECT_EQ(error_type(missing), "invalid_request_error");
+  const auto unknown = ask("POST", "/v1/chat/completions", R"({"model":"bb"})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(error_type(unknown), "not_found_error");
+  const auto cold = ask("POST", "/v1/chat/completions?autoload=false", R"({"model":"a"})");
+  EXPECT_EQ(cold.status, 400);
+}
+
+TEST_F(OpenAi, TheDefaultModelAnswersRequestsWithoutOne) {
+  restart({.default_model = "b@1"});
+  EXPECT_EQ(ask("POST", "/tokenize", "{}").headers.at("x-switchyard-version"), "b@1");
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"gpt"})").status, 404);
+  restart({.default_model = "b@1", .single_model = true});
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"gpt"})").headers.at("x-switchyard-version"), "b@1");
+  EXPECT_EQ(json(ask("GET", "/props"))["path"], "/props");
+}
+
+TEST_F(OpenAi, MultipartBecomesJsonAndFiles) {
+  engine::Request seen;
+  answer_ = [&](engine::Request& request) {
+    seen = std::move(request);
+    return Script{.body = "{}"};
+  };
+  const std::string body =
+      "--XX\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\na\r\n"
+      "--XX\r\nContent-Disposition: form-data; name=\"t\"\r\n\r\n1\r\n"
+      "--XX\r\nContent-Disposition: form-data; name=\"t\"\r\n\r\n2\r\n"
+      "--XX\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a;b.wav\"\r\nContent-Type: audio/wav\r\n\r\n"
+      "R\r\nI\r\n--XX--\r\n";
+  const auto reply = ask("POST", "/v1/audio/transcriptions", body,
+                         {{"Content-Type", "multipart/form-data; boundary=XX"}});
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(Json::parse(seen.body), (Json{{"model", "a"}, {"t", {"1", "2"}}}));
+  ASSERT_EQ(seen.files.count("file"), 1U);
+  EXPECT_EQ(seen.files["file"].filename, "a;b.wav");
+  EXPECT_EQ(seen.files["file"].content_type, "audio/wav");
+  EXPECT_EQ(std::string(seen.files["file"].data.begin(), seen.files["file"].data.end()), "R\r\nI");
+  for (const char* bad : {"", "--XX", "--XX\r\n", "--XX\r\nno head", "--XX\r\n\r\n\r\nx\r\n--XX--"}) {
+    EXPECT_EQ(ask("POST", "/infill", bad, {{"Content-Type", "multipart/form-data; boundary=XX"}}).status, 400);
+  }
+}
+
+TEST_F(OpenAi, AStreamIsHandedOnPieceByPieceAndEndsWhole) {
+  answer_ = [](engine::Request&) {
+    return Script{.content_type = kSse, .pieces = {"data: {\"a\":1}\n\n", "data: [DONE]\n\n"}};
+  };
+  const auto exchange = begin("POST", "/v1/chat/completions", R"({"model":"a","stream":true})");
+  const auto reply = exchange->answer();
+  EXPECT_EQ(reply.body, "data: {\"a\":1}\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(reply.headers.at("X-Accel-Buffering"), "no");
+  EXPECT_TRUE(exchange->finished());
+}
+
+TEST_F(OpenAi, AStreamThatTheEngineEndsEarlyEndsWithAnErrorFrame) {
+  answer_ = [](engine::Request&) { return Script{.content_type = kSse, .pieces = {"data: {\"a\":1}\n\n"}}; };
+  const auto reply = ask("POST", "/v1/chat/completions", R"({"model":"a","stream":true})");
+  EXPECT_NE(reply.body.find("data: {\"error\":{"), std::string::npos);
+}
+
+TEST_F(OpenAi, ASlowReaderGivesItsThreadBack) {
+  restart({.max_calls = 1});
+  answer_ = [](engine::Request& request) {
+    if (request.path == "/tokenize") return Script{.body = "{}"};
+    return Script{.content_type = kSse, .pieces = {"data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n"}};
+  };
+  load("a");
+  auto slow = std::make_shared<testing::FakeExchange>(
+      testing::request_for("POST", "/v1/completions", R"({"model":"a","stream":true})"));
+  slow->read_slowly(true);
+  app_->handler()(slow);
+  slow->wait_until_paused();
+  // The only worker thread is free for others.
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"a"})").status, 200);
+  EXPECT_FALSE(slow->over());
+  slow->read_slowly(false);
+  EXPECT_EQ(slow->answer().body, "data: 1\n\ndata: 2\n\ndata: [DONE]\n\n");
+}
+
+TEST_F(OpenAi, ARevokedStreamEndsWithAnErrorFrameInItsOwnForm) {
+  for (const auto& [path, frame] : {std::pair{"/v1/chat/completions", "\n\ndata: {\"error\":{"},
+                                    std::pair{"/v1/messages", "\n\nevent: error\ndata: {\"error\":{"}}) {
+    auto definition = gateway::testing::model_called("a");
+    definition.settings.drain_timeout = std::chrono::milliseconds(1);
+    ASSERT_TRUE(manager_->set_catalog({definition}, models::Manager::Preload::kNo));
+    answer_ = [](engine::Request& request) {
+      return Script{.content_type = kSse,
+                    .pieces = {"data: {}\n\n", "data: {}\n\n"},
+                    .before_piece =
+                        [stop = request.should_stop](std::size_t at) {
+                          while (at == 1 && !stop()) std::this_thread::yield();
+                        },
+                    .stop_early = request.should_stop};
+    };
+    const auto exchange = begin("POST", path, R"({"model":"a","stream":true})");
+    exchange->wait_for("data: {}");
+    EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"a","wait":true})").status, 200);
+    const auto reply = exchange->answer();
+    EXPECT_TRUE(exchange->finished());
+    EXPECT_NE(reply.body.find(frame), std::string::npos) << reply.body;
+    EXPECT_NE(reply.body.find("unavailable_error"), std::string::npos);
+  }
+}
+
+TEST_F(OpenAi, ARevokedReplyThatIsNoStreamIs503) {
+  auto definition = gateway::testing::model_called("a");
+  definition.settings.drain_timeout = std::chrono::milliseconds(1);
+  ASSERT_TRUE(manager_->set_catalog({definition}, models::Manager::Preload::kNo));
+  std::latch running(1);
+  answer_ = [&](engine::Request& request) {
+    running.count_down();
+    while (!request.should_stop()) std::this_thread::yield();
+    return Script{.body = ""};
+  };
+  const auto exchange = begin("POST", "/v1/chat/completions", R"({"model":"a"})");
+  running.wait();
+  EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"a","wait":true})").status, 200);
+  EXPECT_EQ(exchange->answer().status, 503);
+}
+
+TEST_F(OpenAi, TheReplyIsGoneBeforeItsLease) {
+  std::atomic<bool> alive = true;
+  std::atomic<std::uint32_t> leases_at_end = 0;
+  answer_ = [&](engine::Request&) {
+    return Script{.body = "{}", .on_destroyed = [&] {
+                    leases_at_end = manager_->describe("a")->versions[0].leases;
+                    alive = false;
+                  }};
+  };
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"a"})").status, 200);
+  EXPECT_FALSE(alive);
+  EXPECT_EQ(leases_at_end, 1U);
+}
+
+TEST_F(OpenAi, AClientThatLeavesWhileHeldIsForgottenAndTheLoadGoesOn) {
+  std::latch loading(1);
+  std::latch go_on(1);
+  loader_.during_load = [&] {
+    loading.count_down();
+    go_on.wait();
+    return Status();
+  };
+  std::atomic<int> calls = 0;
+  answer_ = [&](engine::Request&) {
+    ++calls;
+    return Script{.body = "{}"};
+  };
+  const auto leaver = begin("POST", "/tokenize", R"({"model":"a"})");
+  loading.wait();
+  leaver->leave();
+  leaver->answer();
+  const auto stayer = begin("POST", "/tokenize", R"({"model":"a"})");
+  go_on.count_down();
+  EXPECT_EQ(stayer->answer().status, 200);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST_F(OpenAi, ASessionsRequestOutlivesItsClientWhileItIsHeld) {
+  std::latch loading(1);
+  std::latch go_on(1);
+  std::latch answered(1);
+  loader_.during_load = [&] {
+    loading.count_down();
+    go_on.wait();
+    return Status();
+  };
+  answer_ = [&](engine::Request& request) {
+    EXPECT_FALSE(request.should_stop());
+    answered.count_down();
+    return Script{.body = "{}"};
+  };
+  const auto exchange = begin("POST", "/v1/completions", R"({"model":"a"})", {{"X-Conversation-Id", "c"}});
+  loading.wait();
+  exchange->leave();
+  go_on.count_down();
+  answered.wait();
+  exchange->answer();
+}
+
+TEST_F(OpenAi, AFailedLoadIsTheAnswerOfWhoeverWaitedForIt) {
+  loader_.during_load = [] { return Status(fail(ErrorCode::kCorruptFile, "a.gguf: truncated")); };
+  const auto reply = ask("POST", "/v1/chat/completions", R"({"model":"a"})");
+  EXPECT_EQ(reply.status, 422);
+  EXPECT_EQ(json(reply)["error"]["switchyard_code"], "corrupt_file");
+  EXPECT_NE(reply.body.find("a.gguf: truncated"), std::string::npos);
+}
+
+TEST_F(OpenAi, ShutdownRefusesWhatIsHeldAndEndsWhatRunsWithAnErrorFrame) {
+  answer_ = [](engine::Request& request) {
+    return Script{.content_type = kSse,
+                  .pieces = {"data: {}\n\n", "data: {}\n\n"},
+                  .before_piece =
+                      [stop = request.should_stop](std::size_t at) {
+                        while (at == 1 && !stop()) std::this_thread::yield();
+                      },
+                  .stop_early = request.should_stop};
+  };
+  const auto running = begin("POST", "/v1/completions", R"({"model":"a","stream":true})");
+  running->wait_for("data: {}");
+  std::latch loading(1);
+  std::latch go_on(1);
+  loader_.during_load = [&] {
+    loading.count_down();
+    go_on.wait();
+    return Status();
+  };
+  const auto held = begin("POST", "/v1/completions", R"({"model":"b"})");
+  loading.wait();
+  app_->begin_shutdown();
+  EXPECT_EQ(held->answer().status, 503);
+  EXPECT_FALSE(running->over());
+  EXPECT_EQ(ask("GET", "/health").status, 503);
+  app_->stop_requests();
+  EXPECT_NE(running->answer().body.find("shutting down"), std::string::npos);
+  go_on.count_down();
+}
+
+}  // namespace
+}  // namespace switchyard::http

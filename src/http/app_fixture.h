@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -183,9 +184,20 @@ class AppTest : public ::testing::Test {
     return gateway::testing::Script{.body = R"({"path":")" + request.path + R"("})"};
   };
 
+  /// The next load waits, after load_began_, for let_load_.
+  void hold_loads() {
+    loader_.during_load = [this] {
+      load_began_.count_down();
+      let_load_.wait();
+      return Status();
+    };
+  }
+  std::latch load_began_{1};  // members: the loading thread may still look at them when a test ends
+  std::latch let_load_{1};
+
   telemetry::EventBus events_;
-  ThreadPool work_{"test-work", 16};
   gateway::testing::ScriptedLoader loader_{[this](engine::Request& request) { return answer_(request); }};
+  ThreadPool work_{"test-work", 16};
   std::unique_ptr<models::Manager> manager_ = make_manager();
   std::unique_ptr<engine::ProcessRoutes> process_routes_;
   std::unique_ptr<App> app_;

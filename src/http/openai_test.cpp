@@ -206,46 +206,34 @@ TEST_F(OpenAi, TheReplyIsGoneBeforeItsLease) {
 }
 
 TEST_F(OpenAi, AClientThatLeavesWhileHeldIsForgottenAndTheLoadGoesOn) {
-  std::latch loading(1);
-  std::latch go_on(1);
-  loader_.during_load = [&] {
-    loading.count_down();
-    go_on.wait();
-    return Status();
-  };
+  hold_loads();
   std::atomic<int> calls = 0;
   answer_ = [&](engine::Request&) {
     ++calls;
     return Script{.body = "{}"};
   };
   const auto leaver = begin("POST", "/tokenize", R"({"model":"a"})");
-  loading.wait();
+  load_began_.wait();
   leaver->leave();
   leaver->answer();
   const auto stayer = begin("POST", "/tokenize", R"({"model":"a"})");
-  go_on.count_down();
+  let_load_.count_down();
   EXPECT_EQ(stayer->answer().status, 200);
   EXPECT_EQ(calls, 1);
 }
 
 TEST_F(OpenAi, ASessionsRequestOutlivesItsClientWhileItIsHeld) {
-  std::latch loading(1);
-  std::latch go_on(1);
   std::latch answered(1);
-  loader_.during_load = [&] {
-    loading.count_down();
-    go_on.wait();
-    return Status();
-  };
+  hold_loads();
   answer_ = [&](engine::Request& request) {
     EXPECT_FALSE(request.should_stop());
     answered.count_down();
     return Script{.body = "{}"};
   };
   const auto exchange = begin("POST", "/v1/completions", R"({"model":"a"})", {{"X-Conversation-Id", "c"}});
-  loading.wait();
+  load_began_.wait();
   exchange->leave();
-  go_on.count_down();
+  let_load_.count_down();
   answered.wait();
   exchange->answer();
 }
@@ -270,22 +258,16 @@ TEST_F(OpenAi, ShutdownRefusesWhatIsHeldAndEndsWhatRunsWithAnErrorFrame) {
   };
   const auto running = begin("POST", "/v1/completions", R"({"model":"a","stream":true})");
   running->wait_for("data: {}");
-  std::latch loading(1);
-  std::latch go_on(1);
-  loader_.during_load = [&] {
-    loading.count_down();
-    go_on.wait();
-    return Status();
-  };
+  hold_loads();
   const auto held = begin("POST", "/v1/completions", R"({"model":"b"})");
-  loading.wait();
+  load_began_.wait();
   app_->begin_shutdown();
   EXPECT_EQ(held->answer().status, 503);
   EXPECT_FALSE(running->over());
   EXPECT_EQ(ask("GET", "/health").status, 503);
   app_->stop_requests();
   EXPECT_NE(running->answer().body.find("shutting down"), std::string::npos);
-  go_on.count_down();
+  let_load_.count_down();
 }
 
 }  // namespace

@@ -126,7 +126,8 @@ Result<CanonicalArg> canonical_locked(const common_arg& option, std::string_view
     if (const Status number = check_integer(arg.name, value); !number) return std::unexpected(number.error());
   }
   // The handlers of process-wide options act at once, so only apply_process_args() calls them.
-  if (rule.scope != ArgScope::kProcess) {
+  // --log-prompts-dir makes its folder there and then: it waits for the load.
+  if (rule.scope != ArgScope::kProcess && arg.name != "log-prompts-dir") {
     if (const Status taken = try_handler(option, arg.name, arg.value); !taken)
       return std::unexpected(taken.error());
   }

@@ -120,6 +120,7 @@ TEST(CanonicalArg, ScopesTellServerAndProcess) {
 TEST(CanonicalArg, LogOptionsDoNotActWhenChecked) {
   const std::string path = testing::TempDir() + "never_made_" + std::to_string(getpid()) + ".log";
   ASSERT_TRUE(canonical_arg("log-file", path));
+  ASSERT_TRUE(canonical_arg("log-prompts-dir", path));
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 

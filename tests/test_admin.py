@@ -75,8 +75,11 @@ def test_load_progress_is_told(start, real_models):
     admin.act(server, GEMMA, "load")
     log.wait(admin.reached(GEMMA, "hot"), "hot")
     log.close()
-    progress = [event["progress"] for event in log.events if event["type"] == "load_progress"]
-    assert progress and progress == sorted(progress) and progress[-1] <= 1
+    told = [event for event in log.events if event["type"] == "load_progress"]
+    assert told
+    for stage in {event["stage"] for event in told}:
+        progress = [event["progress"] for event in told if event["stage"] == stage]
+        assert progress == sorted(progress) and progress[-1] <= 1, (stage, progress)
 
 
 def test_a_load_can_be_cancelled(start, real_models):

@@ -147,10 +147,17 @@ class Server(Process):
             if self.address.startswith("http"):
                 self.url = self.address + prefix
                 if wait:
-                    wait_until(lambda: self.get(ready_path).status_code == 200, "the server to be ready")
+                    wait_until(lambda: self._ready(ready_path), "the server to be ready")
         except BaseException:
             self.kill()
             raise
+
+    def _ready(self, path: str) -> bool:
+        try:
+            return self.get(path).status_code == 200
+        except requests.ConnectionError:
+            assert self.poll() is None, f"the server ended before it was ready:\n{self.log}"
+            return False
 
     @property
     def port(self) -> int:

@@ -19,9 +19,9 @@ struct Script {
   int status = 200;
   std::string content_type = "application/json; charset=utf-8";
   std::string body = {};
-  std::vector<std::string> pieces = {};             ///< not empty: a stream
+  std::vector<std::string> pieces = {};                ///< not empty: a stream
   std::function<void(std::size_t)> before_piece = {};  ///< on the worker, before the n-th piece
-  std::function<bool()> stop_early = {};            ///< asked after before_piece: the stream ends there
+  std::function<bool()> stop_early = {};               ///< asked after before_piece: the stream ends there
   std::function<void()> on_destroyed = {};
 };
 
@@ -86,8 +86,8 @@ class ScriptedLoader final : public engine::EngineLoader {
   explicit ScriptedLoader(Answer answer) : answer_(std::move(answer)) {}
   std::function<Status()> during_load = [] { return Status(); };
 
-  [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec, const engine::InspectOptions&,
-                                                   std::stop_token) override {
+  [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec,
+                                                   const engine::InspectOptions&, std::stop_token) override {
     engine::Inspection inspection;
     inspection.weights_key = spec.model + "@" + spec.version;
     inspection.n_ctx = 64;

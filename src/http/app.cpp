@@ -179,5 +179,6 @@ void App::set_ready() { impl_->set_readiness(Readiness::kReady); }
 void App::begin_shutdown() { impl_->begin_shutdown(); }
 void App::stop_requests() { impl_->stop_requests(); }
 std::size_t App::in_flight() const { return impl_->in_flight(); }
+const std::vector<Route>& App::routes() const { return impl_->router().routes(); }
 
 }  // namespace switchyard::http

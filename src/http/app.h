@@ -17,6 +17,8 @@
 
 namespace switchyard::http {
 
+struct Route;
+
 /// llama-server's --cors-* options, with its defaults.
 struct CorsOptions {
   std::string origins = "*";  ///< "localhost" reflects local origins only
@@ -41,13 +43,13 @@ struct DownloadFunctions {
 
 struct AppOptions {
   std::string default_model = {};  ///< for requests without `model`; empty: such requests get 400
-  bool single_model = false;  ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
-  bool autoload = true;       ///< false: --no-models-autoload
+  bool single_model = false;       ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
+  bool autoload = true;            ///< false: --no-models-autoload
   std::vector<std::string> api_keys = {};  ///< empty: no key is asked for
   CorsOptions cors = {};
-  std::string api_prefix = {};                           ///< "/v9" in front of every path; empty for none
+  std::string api_prefix = {};                      ///< "/v9" in front of every path; empty for none
   std::string version = "0.1.0";                    ///< of this program
-  std::string build_info = {};                           ///< engine::llama_build_info(), shown in /props
+  std::string build_info = {};                      ///< engine::llama_build_info(), shown in /props
   std::chrono::milliseconds sample_interval{2000};  ///< how often the engines' counters are read
   std::size_t max_calls = 1024;                     ///< threads that may work for requests at once
 
@@ -98,6 +100,8 @@ class App {
   void stop_requests();
   /// Requests that are held or running.
   [[nodiscard]] std::size_t in_flight() const;
+  /// Everything that handler() answers, for tests that hold each route to a rule.
+  [[nodiscard]] const std::vector<Route>& routes() const;
 
  private:
   class Impl;

@@ -28,7 +28,9 @@ class FakeExchange final : public Exchange {
   explicit FakeExchange(Request request) : request_(std::move(request)) {}
 
   [[nodiscard]] const Request& request() const override { return request_; }
-  void respond(Response response) override { end([&] { reply_ = std::move(response); }); }
+  void respond(Response response) override {
+    end([&] { reply_ = std::move(response); });
+  }
   void start_stream(Response head) override {
     change([&] {
       reply_ = std::move(head);
@@ -165,9 +167,10 @@ class AppTest : public ::testing::Test {
     app_->set_ready();
   }
 
-  FakeExchangePtr begin(std::string method, const std::string& target, std::string body = {}, Headers headers = {}) {
-    auto exchange =
-        std::make_shared<FakeExchange>(request_for(std::move(method), target, std::move(body), std::move(headers)));
+  FakeExchangePtr begin(std::string method, const std::string& target, std::string body = {},
+                        Headers headers = {}) {
+    auto exchange = std::make_shared<FakeExchange>(
+        request_for(std::move(method), target, std::move(body), std::move(headers)));
     app_->handler()(exchange);
     return exchange;
   }
@@ -208,8 +211,9 @@ class AppTest : public ::testing::Test {
     limits.memory_budget = ByteSize::gib(1);
     auto manager = std::make_unique<models::Manager>(
         models::Manager::Dependencies{.loader = loader_, .executor = work_, .events = events_}, limits);
-    EXPECT_TRUE(manager->set_catalog({gateway::testing::model_called("a"), gateway::testing::model_called("b", 2)},
-                                     models::Manager::Preload::kNo));
+    EXPECT_TRUE(
+        manager->set_catalog({gateway::testing::model_called("a"), gateway::testing::model_called("b", 2)},
+                             models::Manager::Preload::kNo));
     return manager;
   }
 };

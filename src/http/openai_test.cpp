@@ -15,7 +15,8 @@ class OpenAi : public AppTest {};
 const char* const kSse = "text/event-stream";
 
 TEST(BodyRouting, FindsModelAndStreamOfTheOutermostObject) {
-  const auto routing = route_body(R"({"messages":[{"model":"no","stream":true}],"model":"a\u0062","stream":true})");
+  const auto routing =
+      route_body(R"({"messages":[{"model":"no","stream":true}],"model":"a\u0062","stream":true})");
   ASSERT_TRUE(routing);
   EXPECT_EQ(routing->model, "ab");
   EXPECT_TRUE(routing->stream);
@@ -99,10 +100,11 @@ TEST_F(OpenAi, MultipartBecomesJsonAndFiles) {
       "--XX\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\na\r\n"
       "--XX\r\nContent-Disposition: form-data; name=\"t\"\r\n\r\n1\r\n"
       "--XX\r\nContent-Disposition: form-data; name=\"t\"\r\n\r\n2\r\n"
-      "--XX\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a;b.wav\"\r\nContent-Type: audio/wav\r\n\r\n"
+      "--XX\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a;b.wav\"\r\nContent-Type: "
+      "audio/wav\r\n\r\n"
       "R\r\nI\r\n--XX--\r\n";
-  const auto reply = ask("POST", "/v1/audio/transcriptions", body,
-                         {{"Content-Type", "multipart/form-data; boundary=XX"}});
+  const auto reply =
+      ask("POST", "/v1/audio/transcriptions", body, {{"Content-Type", "multipart/form-data; boundary=XX"}});
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(Json::parse(seen.body), (Json{{"model", "a"}, {"t", {"1", "2"}}}));
   ASSERT_EQ(seen.files.count("file"), 1U);
@@ -110,7 +112,8 @@ TEST_F(OpenAi, MultipartBecomesJsonAndFiles) {
   EXPECT_EQ(seen.files["file"].content_type, "audio/wav");
   EXPECT_EQ(std::string(seen.files["file"].data.begin(), seen.files["file"].data.end()), "R\r\nI");
   for (const char* bad : {"", "--XX", "--XX\r\n", "--XX\r\nno head", "--XX\r\n\r\n\r\nx\r\n--XX--"}) {
-    EXPECT_EQ(ask("POST", "/infill", bad, {{"Content-Type", "multipart/form-data; boundary=XX"}}).status, 400);
+    EXPECT_EQ(ask("POST", "/infill", bad, {{"Content-Type", "multipart/form-data; boundary=XX"}}).status,
+              400);
   }
 }
 

@@ -1,0 +1,170 @@
+#include "http/app_fixture.h"
+#include "http/auth.h"
+#include "http/cors.h"
+#include "http/router.h"
+
+namespace switchyard::http {
+namespace {
+
+using testing::AppTest;
+
+class AppRules : public AppTest {
+ protected:
+  /// A request that the route matches.
+  static std::string target_of(const Route& route) {
+    std::string path = route.pattern;
+    for (auto at = path.find("/:"); at != std::string::npos; at = path.find("/:")) {
+      path.replace(at, path.find('/', at + 1) - at, "/x");
+    }
+    return path;
+  }
+};
+
+TEST(Keys, TakesLlamaServersHeaders) {
+  const ApiKeys keys({"sk-one", "sk-two"});
+  const auto allows = [&](Headers headers) {
+    return keys.allows(testing::request_for("GET", "/", "", std::move(headers)));
+  };
+  EXPECT_TRUE(allows({{"Authorization", "Bearer sk-one"}}));
+  EXPECT_TRUE(allows({{"authorization", "sk-two"}}));
+  EXPECT_TRUE(allows({{"x-api-key", "sk-two"}}));
+  EXPECT_TRUE(allows({{"X-Api-Key", "Bearer sk-one"}}));
+  EXPECT_FALSE(allows({}));
+  EXPECT_FALSE(allows({{"Authorization", "Bearer "}}));
+  EXPECT_FALSE(allows({{"Authorization", "Bearer sk-on"}}));
+  EXPECT_FALSE(allows({{"Authorization", "Bearer sk-onE"}}));
+  EXPECT_FALSE(allows({{"Authorization", "Basic sk-one"}}));
+  EXPECT_FALSE(allows(
+      {{"Authorization", "Bearer no"}, {"X-Api-Key", "sk-one"}}));  // as llama-server: the first counts
+  EXPECT_TRUE(ApiKeys({}).allows(testing::request_for("GET", "/")));
+}
+
+TEST(Cors, KnowsLocalOrigins) {
+  for (const char* origin : {"http://localhost", "http://localhost:8080", "https://127.0.0.1:3000",
+                             "http://[::1]", "http://[::1]:3000", "http://u:p@localhost/x"}) {
+    EXPECT_TRUE(is_local_origin(origin)) << origin;
+  }
+  for (const char* origin : {"", "null", "localhost", "ftp://localhost", "http://localhost.evil.com",
+                             "http://evil.com/localhost", "http://localhost@evil.com", "http://[::1"}) {
+    EXPECT_FALSE(is_local_origin(origin)) << origin;
+  }
+}
+
+TEST(Cors, FollowsTheOptions) {
+  const auto allowed = [](const CorsOptions& options, std::string_view origin) {
+    const auto headers = cors_headers(options, origin);
+    const auto it = headers.find("Access-Control-Allow-Origin");
+    return it == headers.end() ? std::string("none") : it->second;
+  };
+  EXPECT_EQ(allowed({}, "http://a.com"), "http://a.com");  // credentials: the star would not do
+  EXPECT_EQ(allowed({}, ""), "none");
+  EXPECT_EQ(allowed({.credentials = false}, "http://a.com"), "*");
+  EXPECT_EQ(allowed({.origins = "localhost"}, "http://a.com"), "none");
+  EXPECT_EQ(allowed({.origins = "localhost"}, "http://localhost:1"), "http://localhost:1");
+  EXPECT_EQ(allowed({.origins = "http://b.com"}, "http://a.com"), "http://b.com");
+}
+
+TEST_F(AppRules, NoRouteButTheKeylessOnesAnswersWithoutAKey) {
+  restart({.api_keys = {"sk"}});
+  std::vector<std::string> keyless;
+  for (const Route& route : app_->routes()) {
+    const auto exchange = begin(route.method, target_of(route), "{}");
+    if (route.access == Access::kKeyless) {
+      keyless.push_back(route.pattern);
+      EXPECT_EQ(exchange->answer().status, 200) << route.pattern;
+      continue;
+    }
+    const auto reply = exchange->answer();
+    EXPECT_EQ(reply.status, 401) << route.method << " " << route.pattern;
+    EXPECT_EQ(
+        json(reply),
+        (Json{{"error", {{"message", "Invalid API Key"}, {"type", "authentication_error"}, {"code", 401}}}}));
+  }
+  EXPECT_EQ(keyless, (std::vector<std::string>{"/health", "/v1/health", "/ready", "/"}));
+  EXPECT_EQ(ask("GET", "/no/such/path").status, 401);
+}
+
+TEST_F(AppRules, NothingButTheFrontPageAnswersBeforeItIsReady) {
+  app_ = std::make_unique<App>(App::Dependencies{.manager = *manager_, .events = events_}, AppOptions{});
+  for (const Route& route : app_->routes()) {
+    const auto reply = ask(route.method, target_of(route), "{}");
+    EXPECT_EQ(reply.status, route.pattern == "/" ? 200 : 503) << route.pattern;
+  }
+  const auto reply = ask("GET", "/health");
+  EXPECT_EQ(json(reply),
+            (Json{{"error", {{"message", "Loading model"}, {"type", "unavailable_error"}, {"code", 503}}}}));
+}
+
+TEST_F(AppRules, EveryRouteIsDescribedAndNothingElse) {
+  const Json document = json(ask("GET", "/openapi.json"));
+  std::vector<std::string> routed;
+  for (const Route& route : app_->routes()) {
+    std::string path = route.pattern;
+    for (auto at = path.find("/:"); at != std::string::npos; at = path.find("/:")) {
+      const auto end = std::min(path.find('/', at + 1), path.size());
+      path.insert(end, "}");
+      path.replace(at, 2, "/{");
+    }
+    std::string method = route.method;
+    for (char& c : method) c = static_cast<char>(std::tolower(c));
+    EXPECT_TRUE(document["paths"].contains(path) && document["paths"][path].contains(method))
+        << method << path;
+    routed.push_back(method + path);
+  }
+  std::size_t described = 0;
+  for (const auto& [path, operations] : document["paths"].items()) described += operations.size();
+  EXPECT_EQ(described, routed.size());
+}
+
+TEST_F(AppRules, UnknownPathsAndMethodsAre404AsInLlamaServer) {
+  for (const auto& [method, path] : {std::pair{"GET", "/nope"},
+                                     {"GET", "/health/"},
+                                     {"PUT", "/health"},
+                                     {"POST", "/health"},
+                                     {"GET", "/slots/"},
+                                     {"DELETE", "/v1/models"},
+                                     {"GET", "/admin/v1/models/../../health"}}) {
+    const auto reply = ask(method, path);
+    EXPECT_EQ(reply.status, 404) << path;
+    EXPECT_EQ(json(reply),
+              (Json{{"error", {{"message", "File Not Found"}, {"type", "not_found_error"}, {"code", 404}}}}));
+  }
+  EXPECT_EQ(ask("HEAD", "/health").status, 200);
+}
+
+TEST_F(AppRules, ThePrefixIsInFrontOfEverythingPublicPathsToo) {
+  restart({.api_keys = {"sk"}, .api_prefix = "/v9"});
+  EXPECT_EQ(ask("GET", "/v9/health").status, 200);
+  EXPECT_EQ(ask("GET", "/v9/ready").status, 200);
+  EXPECT_EQ(ask("GET", "/v9/models").status, 401);
+  const Headers key{{"X-Api-Key", "sk"}};
+  EXPECT_EQ(ask("GET", "/health", "", key).status, 404);
+  EXPECT_EQ(json(ask("POST", "/v9/tokenize", R"({"model":"a"})", key))["path"], "/tokenize");
+  EXPECT_EQ(json(ask("GET", "/v9/openapi.json", "", key))["servers"][0]["url"], "/v9");
+}
+
+TEST_F(AppRules, BrowsersMayAskWithoutAKey) {
+  restart({.api_keys = {"sk"}});
+  const auto reply = ask("OPTIONS", "/completions", "", {{"Origin", "web.mydomain.fr"}});
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.headers.at("Access-Control-Allow-Origin"), "web.mydomain.fr");
+  EXPECT_EQ(reply.headers.at("Access-Control-Allow-Credentials"), "true");
+  EXPECT_EQ(reply.headers.at("Access-Control-Allow-Methods"), "GET, POST, DELETE, OPTIONS");
+  EXPECT_EQ(reply.headers.at("Access-Control-Allow-Headers"), "*");
+  const auto refused = ask("GET", "/models", "", {{"Origin", "http://x.y"}});
+  EXPECT_EQ(refused.headers.at("Access-Control-Allow-Origin"), "http://x.y");
+}
+
+TEST_F(AppRules, DisabledFeaturesSayThatTheyAre) {
+  for (const char* method : {"GET", "POST"}) {
+    for (const char* path : {"/tools", "/cors-proxy"}) {
+      const auto reply = ask(method, path);
+      EXPECT_EQ(reply.status, 403);
+      EXPECT_EQ(json(reply),
+                (Json{{"error", {{"message", "this feature is disabled"}, {"type", "feature_disabled"}}}}));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace switchyard::http

@@ -194,13 +194,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_evicted(start, tmp_path
     folder.mkdir()
     gguf_files.make_talker(folder / "alpha.gguf", "alpha")
     gguf_files.make_random(folder / "big.gguf", embd=1024, ff=4096, layers=16, heads=16, kv_heads=4)
-    server = start("--models-dir", folder, "--memory-budget", "100MiB", *NEAR)
+    server = start("--models-dir", folder, "--memory-budget", "100MiB", "--cache-ram", 0, *NEAR)
     assert server.chat("alpha").status_code == 200
     before = server.rss()
     refused = server.chat("big")
     assert refused.status_code == 507, refused.text
     message = refused.json()["error"]["message"]
-    assert "big" in message and "need" in message and "free" in message, message
+    assert "big" in message and "need" in message and "free" in message and "evict" in message, message
     assert admin.state(server, "alpha") == "hot"
     assert server.rss() < before + 20e6
     speaks_only(talk(server, "alpha"), "alpha", 20)

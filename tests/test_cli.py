@@ -1,0 +1,168 @@
+"""The commands against a running server, read by people and by programs."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from support import admin, gguf_files, paths
+
+pytestmark = pytest.mark.own
+NEAR = ("--threads", 1, "--ctx-size", 1024)
+
+
+def run(*words, status=0, given=None, server=None, env=None):
+    """Runs a command; its standard output as text."""
+    environment = {**os.environ, **({"SWITCHYARD_URL": server.url} if server else {}), **(env or {})}
+    done = subprocess.run([str(paths.SWITCHYARD), *map(str, words)], input=given, capture_output=True, text=True,
+                          timeout=120, env=environment)
+    assert done.returncode == status, done
+    return done.stderr if status else done.stdout
+
+
+@pytest.fixture(scope="module")
+def server(require_binary, talkers, tmp_path_factory):
+    from conftest import _session_server
+    config = tmp_path_factory.mktemp("cli") / "c.yaml"
+    config.write_text(f"""
+defaults: {{args: {{threads: 1, ctx-size: 1024}}}}
+models:
+  - {{id: alpha, file: {talkers / 'alpha.gguf'}}}
+  - id: talker
+    versions:
+      - {{version: "1", file: {talkers / 'beta.gguf'}}}
+      - {{version: "2", file: {talkers / 'gamma.gguf'}}}
+aliases: [{{name: chat, to: talker@1}}]
+""")
+    server = _session_server(tmp_path_factory, "--config", config)
+    yield server
+    assert server.stop() == 0
+
+
+def test_ls(server):
+    text = run("ls", server=server)
+    assert all(name in text for name in ("alpha", "talker", "chat"))
+    listed = json.loads(run("ls", "--json", server=server))
+    assert {"alpha", "talker"} <= {model["id"] for model in listed["models"]}
+
+
+def test_life_of_a_model(server):
+    for command, state in (("load", "hot"), ("park", "parked"), ("resume", "hot"), ("pin", "hot"), ("unpin", "hot"),
+                           ("unload", "cold")):
+        answer = json.loads(run(command, "alpha", "--json", server=server))
+        assert answer["state"] == state and answer["pinned"] is (command == "pin")
+        assert admin.state(server, "alpha") == state
+    run("load", "alpha", server=server)
+    assert "alpha" in run("ps", server=server)
+    hot = json.loads(run("ps", "--json", server=server))
+    assert "alpha" in json.dumps(hot)
+    run("unload", "alpha", server=server)
+    assert "alpha" not in run("ps", server=server)
+
+
+def test_run_says_the_reply(server):
+    assert run("run", "alpha", "hello there", "--max-tokens", 5, "--temperature", 0, server=server).split() == [
+        "alpha"] * 5
+
+
+def test_run_reads_standard_input_when_piped(server):
+    assert run("run", "alpha", "--max-tokens", 3, "--temperature", 0, given="hello\n", server=server).split() == [
+        "alpha"] * 3
+
+
+def test_switch(server):
+    assert run("run", "chat", "x", "-n", 2, server=server).split() == ["beta"] * 2
+    run("switch", "chat", "talker@2", server=server)
+    assert run("run", "chat", "x", "-n", 2, server=server).split() == ["gamma"] * 2
+    assert "no version '9'" in run("switch", "chat", "talker@9", server=server, status=1)
+
+
+def test_errors_are_sentences(server):
+    assert "alpha" in run("load", "alhpa", server=server, status=1)
+    assert "switchyard serve" in run("ls", "--url", "http://127.0.0.1:9", status=1)
+    failed = subprocess.run([paths.SWITCHYARD, "load", "nothing", "--json", "--url", server.url], capture_output=True,
+                            text=True, timeout=60)
+    assert failed.returncode == 1 and json.loads(failed.stdout)["error"]["code"] == "not_found"
+    assert run("lod", status=2)
+    assert "--urll" in run("ls", "--urll", "x", status=2)
+
+
+def test_key(start, talkers):
+    server = start("--models-dir", talkers, "--api-key", "sk-secret", *NEAR)
+    assert "key" in run("ls", server=server, status=1).lower()
+    assert "alpha" in run("ls", "--api-key", "sk-secret", server=server)
+    assert "alpha" in run("ls", server=server, env={"SWITCHYARD_API_KEY": "sk-secret"})
+
+
+def test_inspect(talkers):
+    text = run("inspect", talkers / "alpha.gguf")
+    assert "llama" in text and "4096" in text
+    seen = json.loads(run("inspect", talkers / "alpha.gguf", "--ctx-size", 512, "--json"))
+    assert "general.architecture" in json.dumps(seen) and "weights" in json.dumps(seen)
+
+
+def test_doctor(talkers):
+    assert "alpha" in run("doctor", "--models-dir", talkers)
+    seen = json.loads(run("doctor", "--models-dir", talkers, "--json"))
+    assert "memory" in json.dumps(seen).lower()
+
+
+def test_config_check(talkers, tmp_path):
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(f"models:\n  - {{id: alpha, file: {talkers / 'alpha.gguf'}}}\n")
+    bad.write_text("limits:\n  models_maxx: 3\nmodels:\n  - {id: a, file: x.gguf, args: {ctx-sise: 12}}\n")
+    run("config", "check", good)
+    told = run("config", "check", bad, status=1)
+    assert "bad.yaml:2" in told and "models_max" in told
+    assert "bad.yaml:4" in told and "ctx-size" in told
+
+
+def test_documented_keys_are_real(tmp_path):
+    """The example of the configuration page is accepted."""
+    page = paths.REPO / "docs/configuration.md"
+    if not page.exists():
+        pytest.skip("no docs/configuration.md")
+    example = page.read_text().split("```yaml\n", 1)[1].split("```", 1)[0]
+    file = tmp_path / "example.yaml"
+    file.write_text(example)
+    done = subprocess.run([paths.SWITCHYARD, "config", "check", str(file)], capture_output=True, text=True, timeout=60)
+    assert "unknown" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell, tmp_path):
+    text = run("completion", shell)
+    assert all(command in text for command in ("serve", "unload", "inspect"))
+    if shell == "bash":
+        script = tmp_path / "completion"
+        script.write_text(text)
+        subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_version():
+    assert run("version").strip()
+    assert json.loads(run("version", "--json"))
+    assert run("--version").strip()
+
+
+def test_every_command_explains_itself():
+    text = run("--help")
+    for command in ("serve", "run", "ls", "ps", "load", "unload", "park", "resume", "pin", "unpin", "switch", "pull",
+                    "inspect", "doctor", "version", "completion"):
+        assert command in text
+        assert "Usage" in run(command, "--help")
+
+
+def test_inspect_reads_the_real_models(real_models):
+    for file, architecture in ((paths.SMOLLM2_FILE, "llama"), (paths.GEMMA_FILE, "gemma3")):
+        assert architecture in run("inspect", file)
+
+
+def test_nothing_listens_after_a_bad_model(tmp_path):
+    """-m with a broken file: the fault is said and the process ends."""
+    good = gguf_files.make_talker(tmp_path / "good.gguf")
+    broken = gguf_files.make_broken(tmp_path, "truncated", good)
+    done = subprocess.run([paths.SWITCHYARD, "serve", "-m", str(broken), "--port", "0"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 1 and "truncated.gguf" in done.stderr + done.stdout

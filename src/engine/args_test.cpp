@@ -262,7 +262,10 @@ TEST(IniPresets, ErrorsNameFileLineAndKey) {
     EXPECT_THAT(presets.error().message, HasSubstr(path + expected)) << text;
   }
   EXPECT_EQ(load_ini_presets("/nonexistent/x.ini").error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(load_ini_presets("/").error().code, ErrorCode::kNotFound);
+  const auto folder = load_ini_presets("/");
+  ASSERT_FALSE(folder);
+  EXPECT_EQ(folder.error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(load_ini_presets(path_of("empty.ini", "")));
 }
 
 TEST(ModelsDir, FilesAndFoldersAsTheRouterFindsThem) {

@@ -1,7 +1,8 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 
 #include "engine/args.h"
 #include "engine/ini_text.h"
@@ -10,14 +11,12 @@ namespace switchyard::engine {
 namespace {
 
 Result<std::string> read_text(const std::string& path) {
-  const std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  // Reading into the stream buffer also fails for a folder, which opens as a file does.
-  if (!file || !(text << file.rdbuf())) {
-    if (file && file.rdbuf()->in_avail() == 0) return std::string();
+  std::error_code error;
+  std::ifstream file(path, std::ios::binary);
+  if (!file || std::filesystem::is_directory(path, error)) {  // a folder opens as a file does
     return fail(ErrorCode::kNotFound, fmt::format("presets file '{}' cannot be read", path));
   }
-  return text.str();
+  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 Result<ArgMap> section_args(const std::string& path, const IniSection& section) {

@@ -33,6 +33,7 @@ TEST(Nearest, FindsTheNameThatWasMeant) {
   const std::vector<std::string> names{"smollm2", "gemma-3-270m", "qwen"};
   EXPECT_EQ(nearest_names("smolm2", names), std::vector<std::string>{"smollm2"});
   EXPECT_EQ(nearest_names("gemma", names), std::vector<std::string>{"gemma-3-270m"});
+  EXPECT_EQ(nearest_names("qewn", names), std::vector<std::string>{"qwen"});
   EXPECT_TRUE(nearest_names("completely-else", names).empty());
   EXPECT_EQ(did_you_mean("qwenn", names), "; did you mean 'qwen'?");
 }

@@ -19,7 +19,7 @@ std::uint64_t unit_bytes(std::string_view unit) {
   const std::size_t power = kLetters.find(u.front());
   if (power == std::string_view::npos) return 0;
   const std::string_view rest = std::string_view(u).substr(1);
-  if (rest != "" && rest != "b" && rest != "i" && rest != "ib") return 0;
+  if (!rest.empty() && rest != "b" && rest != "i" && rest != "ib") return 0;
   std::uint64_t bytes = 1;
   for (std::size_t i = 0; i <= power; ++i) bytes *= rest == "b" ? 1000 : 1024;
   return bytes;

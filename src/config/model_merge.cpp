@@ -1,6 +1,7 @@
 #include "config/model_merge.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -104,15 +105,25 @@ ArgMap merge(const ModelPlan& plan, const Layers& layers, const VersionSection* 
   return args;
 }
 
+/// Tells a file from the one that replaces it under the same path; empty while there is none.
+std::string file_stamp(const ArgMap& args) {
+  const auto model = args.find("model");
+  struct stat st = {};
+  if (model == args.end() || ::stat(model->second.c_str(), &st) != 0) return {};
+  return fmt::format("{}:{}.{:09}:{}", st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino);
+}
+
 engine::ModelSpec make_spec(const ModelPlan& plan, ArgMap args, std::string version, std::string sha256) {
   for (const char* name : kSettings) args.erase(name);
   std::erase_if(args,
                 [](const auto& arg) { return engine::scope_of(arg.first) != engine::ArgScope::kModel; });
+  std::string stamp = file_stamp(args);
   return {.model = plan.id,
           .version = std::move(version),
           .reply_name = plan.id,
           .args = std::move(args),
-          .sha256 = std::move(sha256)};
+          .sha256 = std::move(sha256),
+          .file_stamp = std::move(stamp)};
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ class ServerReply final : public Reply {
   void run(const server_http_context::handler_t& handler) {
     const LogTag log(tag_);
     error_type type = ERROR_TYPE_SERVER;
-    std::string message = "unknown error";
+    std::string message;
     try {
       response_ = handler(request_);
       return;
@@ -39,7 +39,8 @@ class ServerReply final : public Reply {
       message = e.what();
     } catch (const std::exception& e) {
       message = e.what();
-    } catch (...) {  // llama-server answers 500 to whatever a handler throws
+    } catch (...) {
+      message = "unknown error";
     }
     response_ = std::make_unique<server_http_res>();
     const json error = format_error_response(message, type);

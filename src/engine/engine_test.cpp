@@ -149,11 +149,22 @@ TEST_F(EngineTest, UnsetContextTakesWhatTheBudgetAdmits) {
   const auto roomy = loader_->inspect(spec, {.host_budget = ByteSize::gib(8)}, {});
   ASSERT_TRUE(roomy) << roomy.error().to_string();
   EXPECT_EQ(roomy->n_ctx, roomy->n_ctx_train);
-  const ByteSize need = roomy->need.items.front().total();
+  const ByteSize need = roomy->need.items.front().total() - roomy->need.items.front().prompt_cache;
   const auto tight = loader_->inspect(spec, {.host_budget = need - ByteSize::mib(40)}, {});
   ASSERT_TRUE(tight);
   EXPECT_LT(tight->n_ctx, tight->n_ctx_train);
   EXPECT_GE(tight->n_ctx, 4096U);
+}
+
+TEST_F(EngineTest, APinnedHashThatDiffersRefusesTheFile) {
+  ModelSpec spec = smollm2();
+  spec.sha256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+  EXPECT_TRUE(inspect(spec));
+  spec.sha256.front() = 'c';
+  const auto refused = inspect(spec);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kCorruptFile);
+  EXPECT_NE(refused.error().message.find("sha256"), std::string::npos);
 }
 
 TEST_F(EngineTest, BadFilesAreNamedAndClassified) {

@@ -18,7 +18,7 @@ struct LoaderOptions {
 
 /// Starts llama.cpp once for the process (backend, logger, stream sessions) and loads engines into
 /// it. One loader at a time per process.
-[[nodiscard]] std::unique_ptr<EngineLoader> make_in_process_loader(LoaderOptions options);
+[[nodiscard]] std::unique_ptr<EngineLoader> make_in_process_loader(const LoaderOptions& options);
 
 /// The process-wide handlers; needs a living loader.
 [[nodiscard]] std::unique_ptr<ProcessRoutes> make_process_routes();

@@ -1,11 +1,16 @@
+#include <openssl/evp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <exception>
+#include <fstream>
 #include <iostream>
 #include <iterator>
+#include <memory>
+#include <vector>
 
 #include "common.h"
 #include "engine/bridge.h"
@@ -42,6 +47,36 @@ void limit_this_process() {
   set(RLIMIT_FSIZE, rlim_t{1} << 20);
 }
 
+/// The file's SHA-256 in lower-case hex.
+Result<std::string> file_sha256(const std::string& path) {
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> digest(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  std::ifstream in(path, std::ios::binary);
+  std::vector<char> buffer(std::size_t{1} << 20);
+  bool ok = in && EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) == 1;
+  while (ok && in) {
+    in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    ok = EVP_DigestUpdate(digest.get(), buffer.data(), static_cast<std::size_t>(in.gcount())) == 1;
+  }
+  std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
+  unsigned int length = 0;
+  if (!ok || !in.eof() || EVP_DigestFinal_ex(digest.get(), hash.data(), &length) != 1) {
+    return fail(ErrorCode::kInternal, fmt::format("{}: its SHA-256 cannot be computed", path));
+  }
+  std::string hex;
+  for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", hash[i]);
+  return hex;
+}
+
+Status check_pin(const std::string& path, const std::string& pinned) {
+  if (pinned.empty()) return {};
+  const auto actual = file_sha256(path);
+  if (!actual) return std::unexpected(actual.error());
+  if (*actual == pinned) return {};
+  return fail(ErrorCode::kCorruptFile,
+              fmt::format("{}: its sha256 is {}, but {} is pinned: fetch the file again or correct the pin", path,
+                          *actual, pinned));
+}
+
 Result<Inspection> inspect_here(const InspectionRequest& request) {
   const auto model = request.spec.args.find("model");
   if (model == request.spec.args.end()) {
@@ -49,6 +84,7 @@ Result<Inspection> inspect_here(const InspectionRequest& request) {
   }
   auto summary = check_gguf(model->second);
   if (!summary) return std::unexpected(summary.error());
+  if (auto right = check_pin(model->second, request.spec.sha256); !right) return std::unexpected(right.error());
   auto params = make_params(request.spec);
   if (!params) return std::unexpected(params.error());
   Inspection inspection;

@@ -57,6 +57,7 @@ std::string to_json(const InspectionRequest& request) {
   return json{{"model", request.spec.model},
               {"version", request.spec.version},
               {"args", request.spec.args},
+              {"sha256", request.spec.sha256},
               {"host_budget", request.options.host_budget.bytes()},
               {"device_budgets", budgets},
               {"default_prompt_cache", request.default_prompt_cache.bytes()}}
@@ -70,6 +71,7 @@ Result<InspectionRequest> inspection_request_from_json(const std::string& text) 
     request.spec.model = j.at("model").get<std::string>();
     request.spec.version = j.at("version").get<std::string>();
     request.spec.args = j.at("args").get<ArgMap>();
+    request.spec.sha256 = j.at("sha256").get<std::string>();
     request.options.host_budget = ByteSize(j.at("host_budget").get<std::uint64_t>());
     for (const auto& [device, bytes] : j.at("device_budgets").items()) {
       request.options.device_budgets[device] = ByteSize(bytes.get<std::uint64_t>());

@@ -138,7 +138,7 @@ class StreamRoutes final : public ProcessRoutes {
 
 }  // namespace
 
-std::unique_ptr<EngineLoader> make_in_process_loader(LoaderOptions options) {
+std::unique_ptr<EngineLoader> make_in_process_loader(const LoaderOptions& options) {
   return std::make_unique<InProcessLoader>(options);
 }
 

@@ -240,7 +240,10 @@ ByteSize cache_bound(const common_params& params, const llama_model* model, Byte
 Status predict_memory(const ModelSpec& spec, const InspectOptions& options, ByteSize default_prompt_cache,
                       common_params& params, Inspection& inspection) {
   const auto unset = [&](const char* name) { return !spec.args.contains(name); };
-  if (unset("cache-ram")) params.cache_ram_mib = static_cast<std::int32_t>(default_prompt_cache.in_mib());
+  if (unset("cache-ram")) {  // a cache is worth a small part of the memory, not the room of a model
+    const ByteSize share(options.host_budget.bytes() / 16);
+    params.cache_ram_mib = static_cast<std::int32_t>(std::min(default_prompt_cache, share).in_mib());
+  }
 
   auto dry = DryModel::load(params);
   if (!dry) return std::unexpected(dry.error());

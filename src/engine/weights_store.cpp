@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <thread>
@@ -83,6 +84,7 @@ void drop_hold(const std::string& key) {
 std::uint64_t advise_mappings(const std::string& path, int advice) {
   struct stat st = {};
   if (::stat(path.c_str(), &st) != 0) return 0;
+  const std::string real_path = std::filesystem::weakly_canonical(path).string();
   std::ifstream maps("/proc/self/maps");
   std::string line;
   std::uint64_t advised = 0;
@@ -94,8 +96,7 @@ std::uint64_t advise_mappings(const std::string& path, int advice) {
     if (std::sscanf(line.c_str(), "%llx-%llx %7s %*x %*x:%*x %llu", &begin, &end, permissions, &inode) != 4) {
       continue;
     }
-    if (inode != st.st_ino || std::strcmp(permissions, "r--s") != 0) continue;
-    if (!line.ends_with(path)) continue;
+    if (inode != st.st_ino || std::strcmp(permissions, "r--s") != 0 || !line.ends_with(real_path)) continue;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the address comes as text from the kernel
     if (::madvise(reinterpret_cast<void*>(begin), end - begin, advice) == 0) advised += end - begin;
   }

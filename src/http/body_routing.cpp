@@ -12,6 +12,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
  public:
   BodyRouting found;
   bool outermost_is_object = false;
+  bool outermost_is_array = false;
   std::string error;
 
   bool null() override { return other_value(); }
@@ -42,6 +43,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool start_array(std::size_t) override {
+    if (depth_ == 0) outermost_is_array = true;
     other_value();
     ++depth_;
     return true;
@@ -77,12 +79,13 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
 
 }  // namespace
 
-Result<BodyRouting> route_body(std::string_view body) {
+Result<BodyRouting> route_body(std::string_view body, Outermost outermost) {
   RoutingReader reader;
   if (!Json::sax_parse(body, &reader)) {
     return fail(ErrorCode::kInvalidArgument, "the request body is not valid JSON", std::move(reader.error));
   }
-  if (!reader.outermost_is_object) {
+  const bool array_will_do = outermost == Outermost::kObjectOrArray && reader.outermost_is_array;
+  if (!reader.outermost_is_object && !array_will_do) {
     return fail(ErrorCode::kInvalidArgument, "the request body must be a JSON object");
   }
   return std::move(reader.found);

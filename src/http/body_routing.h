@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,8 +15,11 @@ struct BodyRouting {
   bool wait = false;  ///< of the router's load and unload
 };
 
+/// What a body may be on the outside. LoRA scales come as an array, which names no model.
+enum class Outermost : std::uint8_t { kObject, kObjectOrArray };
+
 /// Reads a JSON object in one pass without building it; of a key that comes twice the last counts, as
 /// in the engine's own parser. Errors: kInvalidArgument for text that is no JSON, or no object.
-[[nodiscard]] Result<BodyRouting> route_body(std::string_view body);
+[[nodiscard]] Result<BodyRouting> route_body(std::string_view body, Outermost outermost = Outermost::kObject);
 
 }  // namespace switchyard::http

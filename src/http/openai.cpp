@@ -47,6 +47,10 @@ constexpr std::array<std::string_view, 2> kGetRoutes{"/lora-adapters", "/slots"}
 /// Bodies up to this size are read on the loop thread; longer ones would hold up other connections.
 constexpr std::size_t kQuickBody = 64 << 10;
 
+Outermost outermost_of(std::string_view path) {
+  return path == "/lora-adapters" ? Outermost::kObjectOrArray : Outermost::kObject;
+}
+
 }  // namespace
 
 engine::Request engine_request(const RouteCall& call) {
@@ -94,7 +98,9 @@ void OpenAiApi::post_parsed(RouteCall call) {
   } else {
     request.body = call.request().body;
   }
-  auto routing = route_body(request.body);
+  // Erasing a slot needs no body; every other body is JSON.
+  const bool bodyless = request.body.empty() && call.path.starts_with("/slots/");
+  auto routing = bodyless ? Result<BodyRouting>(BodyRouting{}) : route_body(request.body, outermost_of(call.path));
   if (!routing) return call.exchange->respond(error_reply(routing.error()));
   std::string model = std::move(routing->model);
   if (model.empty()) model = call.request().param("model");

@@ -22,6 +22,14 @@ TEST(BodyRouting, FindsModelAndStreamOfTheOutermostObject) {
   EXPECT_TRUE(routing->stream);
 }
 
+TEST(BodyRouting, AnArrayIsTakenWhereItMayCome) {
+  EXPECT_FALSE(route_body(R"([{"id":0,"model":"no"}])"));
+  const auto lora = route_body(R"([{"id":0,"model":"no"}])", Outermost::kObjectOrArray);
+  ASSERT_TRUE(lora);
+  EXPECT_EQ(lora->model, "");
+  EXPECT_FALSE(route_body("5", Outermost::kObjectOrArray));
+}
+
 TEST(BodyRouting, TheLastOfDoubledKeysCounts) {
   EXPECT_EQ(route_body(R"({"model":"a","model":"b"})")->model, "b");
   EXPECT_EQ(route_body(R"({"model":"a","model":{"model":"c"}})")->model, "");

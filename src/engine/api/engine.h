@@ -29,6 +29,7 @@ struct ModelSpec {
   std::string reply_name;    ///< what replies carry in `model`
   ArgMap args;               ///< "model" is the GGUF's absolute path
   std::string sha256 = {};   ///< hex pin of the GGUF, empty for none
+  std::string file_stamp = {};  ///< size, mtime and inode as catalogued: another file under the same path is another spec
 
   bool operator==(const ModelSpec&) const = default;
 };

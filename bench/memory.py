@@ -27,7 +27,7 @@ def run() -> Table:
                 predicted = need["total"] - need["prompt_cache"]
                 before = server.rss()
                 admin.act(server, model, "load")
-                complete(server, model, 4, prompt="word " * 520)
+                complete(server, model, 4, prompt=[300] * 520)
                 actual = server.rss() - before
             table.raw[model] = {"predicted": need, "actual": actual}
             error = predicted / actual - 1

@@ -27,7 +27,10 @@ class ByteSize {
   [[nodiscard]] std::string to_string() const;
 
   constexpr auto operator<=>(const ByteSize&) const = default;
-  constexpr ByteSize& operator+=(ByteSize o) { bytes_ += o.bytes_; return *this; }
+  constexpr ByteSize& operator+=(ByteSize o) {
+    bytes_ += o.bytes_;
+    return *this;
+  }
   constexpr ByteSize& operator-=(ByteSize o) {
     bytes_ = o.bytes_ > bytes_ ? 0 : bytes_ - o.bytes_;
     return *this;

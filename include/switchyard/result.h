@@ -12,20 +12,20 @@ namespace switchyard {
 /// Codes tell "never possible as asked" (kInvalidArgument, kDoesNotFit, kCorruptFile, ...) from
 /// "not now" (kUnavailable, kTimeout).
 enum class ErrorCode : std::uint8_t {
-  kInvalidArgument,         ///< the request itself is wrong (HTTP 400)
-  kUnauthenticated,         ///< no key, or an unknown one (HTTP 401)
-  kPermissionDenied,        ///< the key may not do this (HTTP 403)
-  kNotFound,                ///< no such model, version, alias or file (HTTP 404)
-  kConflict,                ///< true of another state: already loaded, in use (HTTP 409)
-  kTooLarge,                ///< body or file over a configured limit (HTTP 413)
-  kCorruptFile,             ///< truncated, damaged or not a GGUF file (HTTP 422)
-  kUnsupportedArchitecture, ///< a sound GGUF of an architecture that llama.cpp does not know (HTTP 422)
-  kDoesNotFit,              ///< larger than the budget even with everything else evicted (HTTP 507)
-  kCancelled,               ///< somebody asked for it to stop (HTTP 499)
-  kUnavailable,             ///< not now; try again (HTTP 503)
-  kTimeout,                 ///< waited as long as allowed (HTTP 504)
-  kUnimplemented,           ///< known, and not done by this build (HTTP 501)
-  kInternal,                ///< a bug or a broken machine (HTTP 500)
+  kInvalidArgument,          ///< the request itself is wrong (HTTP 400)
+  kUnauthenticated,          ///< no key, or an unknown one (HTTP 401)
+  kPermissionDenied,         ///< the key may not do this (HTTP 403)
+  kNotFound,                 ///< no such model, version, alias or file (HTTP 404)
+  kConflict,                 ///< true of another state: already loaded, in use (HTTP 409)
+  kTooLarge,                 ///< body or file over a configured limit (HTTP 413)
+  kCorruptFile,              ///< truncated, damaged or not a GGUF file (HTTP 422)
+  kUnsupportedArchitecture,  ///< a sound GGUF of an architecture that llama.cpp does not know (HTTP 422)
+  kDoesNotFit,               ///< larger than the budget even with everything else evicted (HTTP 507)
+  kCancelled,                ///< somebody asked for it to stop (HTTP 499)
+  kUnavailable,              ///< not now; try again (HTTP 503)
+  kTimeout,                  ///< waited as long as allowed (HTTP 504)
+  kUnimplemented,            ///< known, and not done by this build (HTTP 501)
+  kInternal,                 ///< a bug or a broken machine (HTTP 500)
 };
 
 /// Stable lower-case name of a code ("not_found"), for JSON, logs and metrics.

@@ -25,9 +25,7 @@ TEST(ByteSize, RefusesWhatIsNoSize) {
   }
 }
 
-TEST(ByteSize, SubtractionStopsAtZero) {
-  EXPECT_EQ((ByteSize(1) - ByteSize(2)).bytes(), 0U);
-}
+TEST(ByteSize, SubtractionStopsAtZero) { EXPECT_EQ((ByteSize(1) - ByteSize(2)).bytes(), 0U); }
 
 TEST(Nearest, FindsTheNameThatWasMeant) {
   const std::vector<std::string> names{"smollm2", "gemma-3-270m", "qwen"};

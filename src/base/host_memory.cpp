@@ -34,7 +34,8 @@ std::uint64_t least_limit(const std::filesystem::path& top, std::filesystem::pat
   while (true) {
     std::ifstream file(top / group / name);
     // "max" is no limit, and so is cgroup v1's number near 2^63.
-    if (std::string line; std::getline(file, line)) least = std::min(least, first_number(line).value_or(least));
+    if (std::string line; std::getline(file, line))
+      least = std::min(least, first_number(line).value_or(least));
     if (group.empty()) return least;
     group = group.parent_path();
   }

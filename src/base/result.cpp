@@ -42,8 +42,6 @@ int http_status(ErrorCode code) noexcept {
   return 500;
 }
 
-std::string Error::to_string() const {
-  return cause.empty() ? message : message + " (" + cause + ")";
-}
+std::string Error::to_string() const { return cause.empty() ? message : message + " (" + cause + ")"; }
 
 }  // namespace switchyard

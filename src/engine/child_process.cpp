@@ -79,8 +79,8 @@ class Child {
   pid_t pid_;
 };
 
-Result<pid_t> spawn(const std::string& program, const std::vector<std::string>& args, const Pipe& in, const Pipe& out,
-                    const Pipe& err) {
+Result<pid_t> spawn(const std::string& program, const std::vector<std::string>& args, const Pipe& in,
+                    const Pipe& out, const Pipe& err) {
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& arg : args) argv.push_back(const_cast<char*>(arg.c_str()));
   argv.push_back(nullptr);
@@ -100,7 +100,8 @@ Result<pid_t> spawn(const std::string& program, const std::vector<std::string>& 
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
-    return fail(ErrorCode::kInternal, fmt::format("cannot start the helper {}", program), std::strerror(error));
+    return fail(ErrorCode::kInternal, fmt::format("cannot start the helper {}", program),
+                std::strerror(error));
   }
   return pid;
 }
@@ -118,8 +119,9 @@ void drain(Fd& fd, std::string& into) {
 
 }  // namespace
 
-Result<ChildResult> run_child(const std::string& program, const std::vector<std::string>& args, const std::string& input,
-                              std::chrono::milliseconds limit, const std::stop_token& stop) {
+Result<ChildResult> run_child(const std::string& program, const std::vector<std::string>& args,
+                              const std::string& input, std::chrono::milliseconds limit,
+                              const std::stop_token& stop) {
   Pipe in;
   Pipe out;
   Pipe err;
@@ -141,14 +143,17 @@ Result<ChildResult> run_child(const std::string& program, const std::vector<std:
   while (out.read.open() || err.read.open()) {
     if (stop.stop_requested()) return fail(ErrorCode::kCancelled, "cancelled");
     if (std::chrono::steady_clock::now() > deadline) {
-      return fail(ErrorCode::kTimeout, fmt::format("the helper did not answer within {} s", limit.count() / 1000));
+      return fail(ErrorCode::kTimeout,
+                  fmt::format("the helper did not answer within {} s", limit.count() / 1000));
     }
     if (in.write.open() && written == input.size()) in.write.reset();
-    std::array<pollfd, 3> fds{{{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}, {in.write.get(), POLLOUT, 0}}};
+    std::array<pollfd, 3> fds{
+        {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}, {in.write.get(), POLLOUT, 0}}};
     if (::poll(fds.data(), fds.size(), kPollMs) <= 0) continue;
     if (fds[0].revents != 0) drain(out.read, result.output);
     if (fds[1].revents != 0) drain(err.read, result.error_tail);
-    if (result.error_tail.size() > 2 * kErrorTail) result.error_tail.erase(0, result.error_tail.size() - kErrorTail);
+    if (result.error_tail.size() > 2 * kErrorTail)
+      result.error_tail.erase(0, result.error_tail.size() - kErrorTail);
     if (fds[2].revents != 0) {
       const ssize_t n = ::write(in.write.get(), input.data() + written, input.size() - written);
       if (n > 0) written += static_cast<std::size_t>(n);

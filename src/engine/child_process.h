@@ -10,9 +10,9 @@
 namespace switchyard::engine {
 
 struct ChildResult {
-  int exit_code = -1;    ///< -1 when a signal ended it
-  int signal = 0;        ///< 0 when it exited by itself
-  std::string output;    ///< standard output
+  int exit_code = -1;      ///< -1 when a signal ended it
+  int signal = 0;          ///< 0 when it exited by itself
+  std::string output;      ///< standard output
   std::string error_tail;  ///< the last 2 KiB of standard error
 };
 

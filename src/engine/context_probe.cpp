@@ -4,7 +4,8 @@
 
 #include "common.h"
 
-extern "C" common_context_seq_rm_type __real__Z25common_context_can_seq_rmP13llama_context(llama_context* ctx);
+extern "C" common_context_seq_rm_type __real__Z25common_context_can_seq_rmP13llama_context(
+    llama_context* ctx);
 
 namespace switchyard::engine {
 namespace {
@@ -35,6 +36,7 @@ static common_context_seq_rm_type probe(llama_context* ctx) {
 
 }  // namespace switchyard::engine
 
-extern "C" common_context_seq_rm_type __wrap__Z25common_context_can_seq_rmP13llama_context(llama_context* ctx) {
+extern "C" common_context_seq_rm_type __wrap__Z25common_context_can_seq_rmP13llama_context(
+    llama_context* ctx) {
   return switchyard::engine::probe(ctx);
 }

@@ -14,8 +14,13 @@ class ServerReply final : public Reply {
  public:
   ServerReply(Request request, std::string tag)
       : stop_(std::move(request.should_stop)),
-        request_{std::move(request.params), std::move(request.headers), std::move(request.path),
-                 std::move(request.query_string), std::move(request.body), to_files(std::move(request.files)), stop_},
+        request_{std::move(request.params),
+                 std::move(request.headers),
+                 std::move(request.path),
+                 std::move(request.query_string),
+                 std::move(request.body),
+                 to_files(std::move(request.files)),
+                 stop_},
         tag_(std::move(tag)) {}
 
   ~ServerReply() override {
@@ -50,7 +55,9 @@ class ServerReply final : public Reply {
 
   [[nodiscard]] int status() const override { return response_->status; }
   [[nodiscard]] const std::string& content_type() const override { return response_->content_type; }
-  [[nodiscard]] const std::map<std::string, std::string>& headers() const override { return response_->headers; }
+  [[nodiscard]] const std::map<std::string, std::string>& headers() const override {
+    return response_->headers;
+  }
   [[nodiscard]] bool is_stream() const override { return response_->is_stream(); }
   [[nodiscard]] std::string take_body() override { return std::move(response_->data); }
   bool next(std::string& chunk) override {

@@ -83,7 +83,15 @@ TEST_F(EngineTest, AnswersInOnePieceAndInAStream) {
 TEST_F(EngineTest, UnknownPathIs404) {
   auto engine = load(smollm2());
   ASSERT_TRUE(engine);
-  EXPECT_EQ((*engine)->handle({.method = "GET", .path = "/nonsense", .params = {}, .query_string = "", .headers = {}, .body = ""})->status(), 404);
+  EXPECT_EQ((*engine)
+                ->handle({.method = "GET",
+                          .path = "/nonsense",
+                          .params = {},
+                          .query_string = "",
+                          .headers = {},
+                          .body = ""})
+                ->status(),
+            404);
 }
 
 TEST_F(EngineTest, BadBodyIsTheHandlersError) {
@@ -168,13 +176,15 @@ TEST_F(EngineTest, APinnedHashThatDiffersRefusesTheFile) {
 }
 
 TEST_F(EngineTest, BadFilesAreNamedAndClassified) {
-  const auto folder = std::filesystem::temp_directory_path() / ("switchyard-engine-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("switchyard-engine-" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
   const auto real = smollm2().args.at("model");
   std::string head(1 << 20, '\0');
   std::ifstream(real, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
   std::string long_string = head;
-  for (int i = 0; i < 8; ++i) long_string[24 + static_cast<std::size_t>(i)] = i == 7 ? '\x10' : '\0';  // first key's length: 2^60
+  for (int i = 0; i < 8; ++i)
+    long_string[24 + static_cast<std::size_t>(i)] = i == 7 ? '\x10' : '\0';  // first key's length: 2^60
   const std::vector<std::tuple<std::string, std::string, ErrorCode>> cases = {
       {"text.gguf", "this is no model", ErrorCode::kCorruptFile},
       {"empty.gguf", "", ErrorCode::kCorruptFile},
@@ -213,11 +223,25 @@ TEST(ThreadBudget, LeavesOtherProgramsTheirCores) {
 }
 
 TEST(InspectionJson, RoundTrips) {
-  Inspection i{.weights_key = "k", .need = {}, .resolved_args = {{"ctx-size", "4096"}}, .n_ctx = 4096,
-               .n_ctx_train = 8192, .n_layers = 30, .n_slots = 4, .n_params = 135, .file_size = ByteSize(98),
-               .architecture = "llama", .inp_vision = true, .inp_audio = false, .details_json = "{}"};
-  i.need.items.push_back({.device = "host", .weights_mapped = ByteSize(1), .weights_private = ByteSize(2),
-                          .context = ByteSize(3), .compute = ByteSize(4), .vocabulary = ByteSize(5),
+  Inspection i{.weights_key = "k",
+               .need = {},
+               .resolved_args = {{"ctx-size", "4096"}},
+               .n_ctx = 4096,
+               .n_ctx_train = 8192,
+               .n_layers = 30,
+               .n_slots = 4,
+               .n_params = 135,
+               .file_size = ByteSize(98),
+               .architecture = "llama",
+               .inp_vision = true,
+               .inp_audio = false,
+               .details_json = "{}"};
+  i.need.items.push_back({.device = "host",
+                          .weights_mapped = ByteSize(1),
+                          .weights_private = ByteSize(2),
+                          .context = ByteSize(3),
+                          .compute = ByteSize(4),
+                          .vocabulary = ByteSize(5),
                           .prompt_cache = ByteSize(6)});
   const auto back = inspection_from_json(to_json(Result<Inspection>(i)));
   ASSERT_TRUE(back);

@@ -104,7 +104,8 @@ Result<GgufSummary> check_gguf(const std::string& path) {
   const LogCapture log(LogCapture::Echo::kNo);
   const GgufPtr g(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}));
   if (g == nullptr) {
-    return fail(ErrorCode::kCorruptFile, fmt::format("{}: the GGUF header is corrupt or cut short", path), log.text());
+    return fail(ErrorCode::kCorruptFile, fmt::format("{}: the GGUF header is corrupt or cut short", path),
+                log.text());
   }
   const std::uint64_t size = std::filesystem::file_size(path);
   if (auto inside = check_bounds(path, g.get(), size); !inside) return std::unexpected(inside.error());

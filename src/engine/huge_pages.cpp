@@ -1,6 +1,6 @@
-// ggml's large host buffers (KV cache, compute) on huge pages. Making an engine hot again is mostly the kernel
-// handing out zeroed pages for the KV cache; in 2 MiB pieces that takes a fraction of the time, where the
-// machine lets programs ask for them (transparent_hugepage = madvise or always).
+// ggml's large host buffers (KV cache, compute) on huge pages. Making an engine hot again is mostly the
+// kernel handing out zeroed pages for the KV cache; in 2 MiB pieces that takes a fraction of the time, where
+// the machine lets programs ask for them (transparent_hugepage = madvise or always).
 #include <sys/mman.h>
 
 #include <cstddef>

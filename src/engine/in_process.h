@@ -10,9 +10,9 @@
 namespace switchyard::engine {
 
 struct LoaderOptions {
-  std::string helper_path;       ///< `switchyard` binary, run as `switchyard inspect-child`; empty: this program
-  std::string cache_path = {};   ///< SQLite file that keeps inspections over restarts; empty: memory only
-  std::uint32_t threads = 0;     ///< cores to share between busy engines; 0 = physical cores
+  std::string helper_path;  ///< `switchyard` binary, run as `switchyard inspect-child`; empty: this program
+  std::string cache_path = {};  ///< SQLite file that keeps inspections over restarts; empty: memory only
+  std::uint32_t threads = 0;    ///< cores to share between busy engines; 0 = physical cores
   ByteSize default_prompt_cache = ByteSize::mib(256);  ///< --cache-ram for models that do not say
 };
 

@@ -87,10 +87,9 @@ LoadProgress to_progress(const json& payload) {
 InProcessEngine::InProcessEngine(std::unique_ptr<common_params> params, std::string tag)
     : params_(std::move(params)), tag_(std::move(tag)), routes_(*params_, context_) {}
 
-Result<std::unique_ptr<Engine>> InProcessEngine::load(std::unique_ptr<common_params> params,
-                                                      const std::string& tag, Experience& experience,
-                                                      const std::function<void(const LoadProgress&)>& progress,
-                                                      const std::stop_token& stop) {
+Result<std::unique_ptr<Engine>> InProcessEngine::load(
+    std::unique_ptr<common_params> params, const std::string& tag, Experience& experience,
+    const std::function<void(const LoadProgress&)>& progress, const std::stop_token& stop) {
   const std::string path = params->model.path;
   const LogTag log_tag(tag);
   const LogCapture log;
@@ -103,15 +102,18 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(std::unique_ptr<common_par
   {
     const LoadingScope loading;
     const ContextProbeScope probing(experience.probes);
-    const DecodeScope decoding(engine->params_->cpuparams.n_threads, engine->params_->cpuparams_batch.n_threads);
+    const DecodeScope decoding(engine->params_->cpuparams.n_threads,
+                               engine->params_->cpuparams_batch.n_threads);
     try {
       loaded = engine->context_.load_model(*engine->params_);
     } catch (const std::exception& e) {
       return fail(ErrorCode::kInternal, fmt::format("{}: llama.cpp could not load it", path), e.what());
     }
   }
-  if (stop.stop_requested()) return fail(ErrorCode::kCancelled, fmt::format("{}: the load was cancelled", path));
-  if (!loaded) return fail(ErrorCode::kInternal, fmt::format("{}: llama.cpp could not load it", path), log.text());
+  if (stop.stop_requested())
+    return fail(ErrorCode::kCancelled, fmt::format("{}: the load was cancelled", path));
+  if (!loaded)
+    return fail(ErrorCode::kInternal, fmt::format("{}: llama.cpp could not load it", path), log.text());
   engine->context_.set_state_callback([](server_state, const json&) {});
   engine->weights_ = weights.keep();
   engine->routes_.update_meta(engine->context_);
@@ -139,7 +141,11 @@ void InProcessEngine::start_loop() {
 
 /// One real, short piece of the work that the engine was loaded for.
 Status InProcessEngine::prove() {
-  Request request{.method = "POST", .path = "/completion", .params = {}, .query_string = "", .headers = {},
+  Request request{.method = "POST",
+                  .path = "/completion",
+                  .params = {},
+                  .query_string = "",
+                  .headers = {},
                   .body = R"({"prompt":"Hello","n_predict":1,"cache_prompt":false,"temperature":0})"};
   if (params_->embedding) {
     const bool rank = params_->pooling_type == LLAMA_POOLING_TYPE_RANK;
@@ -148,7 +154,8 @@ Status InProcessEngine::prove() {
   }
   const auto reply = handle(std::move(request));
   if (reply->status() != 200) {
-    return fail(ErrorCode::kInternal, fmt::format("{}: loaded, but its first generation failed", tag_), reply->take_body());
+    return fail(ErrorCode::kInternal, fmt::format("{}: loaded, but its first generation failed", tag_),
+                reply->take_body());
   }
   bool answered = false;
   while (!answered) before_users_ = take_sample(std::chrono::seconds(1), answered);
@@ -164,7 +171,8 @@ InProcessEngine::~InProcessEngine() {
 }
 
 std::unique_ptr<Reply> InProcessEngine::handle(Request request) {
-  if (const auto route = route_table().find(request.method + ' ' + request.path); route != route_table().end()) {
+  if (const auto route = route_table().find(request.method + ' ' + request.path);
+      route != route_table().end()) {
     return call_handler(routes_.*(route->second), std::move(request), tag_);
   }
   if (request.method == "POST" && request.path.starts_with(kSlotPath)) {

@@ -73,8 +73,8 @@ Status check_pin(const std::string& path, const std::string& pinned) {
   if (!actual) return std::unexpected(actual.error());
   if (*actual == pinned) return {};
   return fail(ErrorCode::kCorruptFile,
-              fmt::format("{}: its sha256 is {}, but {} is pinned: fetch the file again or correct the pin", path,
-                          *actual, pinned));
+              fmt::format("{}: its sha256 is {}, but {} is pinned: fetch the file again or correct the pin",
+                          path, *actual, pinned));
 }
 
 Result<Inspection> inspect_here(const InspectionRequest& request) {
@@ -84,14 +84,16 @@ Result<Inspection> inspect_here(const InspectionRequest& request) {
   }
   auto summary = check_gguf(model->second);
   if (!summary) return std::unexpected(summary.error());
-  if (auto right = check_pin(model->second, request.spec.sha256); !right) return std::unexpected(right.error());
+  if (auto right = check_pin(model->second, request.spec.sha256); !right)
+    return std::unexpected(right.error());
   auto params = make_params(request.spec);
   if (!params) return std::unexpected(params.error());
   Inspection inspection;
   inspection.file_size = summary->file_size;
   inspection.architecture = summary->architecture;
   inspection.details_json = std::move(summary->details_json);
-  if (auto predicted = predict_memory(request.spec, request.options, request.default_prompt_cache, **params, inspection);
+  if (auto predicted =
+          predict_memory(request.spec, request.options, request.default_prompt_cache, **params, inspection);
       !predicted) {
     return std::unexpected(predicted.error());
   }
@@ -109,10 +111,11 @@ int run_inspect_child() {
     const auto request = inspection_request_from_json(text);
     answer = to_json(request ? inspect_here(*request) : Result<Inspection>(std::unexpected(request.error())));
   } catch (const std::bad_alloc&) {
-    answer = to_json(Result<Inspection>(
-        fail(ErrorCode::kCorruptFile, "the file asks for more memory than an inspection may use: it is corrupt")));
+    answer = to_json(Result<Inspection>(fail(
+        ErrorCode::kCorruptFile, "the file asks for more memory than an inspection may use: it is corrupt")));
   } catch (const std::exception& e) {
-    answer = to_json(Result<Inspection>(fail(ErrorCode::kCorruptFile, "the file cannot be read as a model", e.what())));
+    answer = to_json(
+        Result<Inspection>(fail(ErrorCode::kCorruptFile, "the file cannot be read as a model", e.what())));
   }
   std::cout << answer << std::flush;
   // Nothing to tear down is worth the time: the answer is written.

@@ -9,8 +9,10 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array kCodes = {
-    ErrorCode::kInvalidArgument, ErrorCode::kNotFound,   ErrorCode::kCorruptFile, ErrorCode::kUnsupportedArchitecture,
-    ErrorCode::kDoesNotFit,      ErrorCode::kUnavailable, ErrorCode::kTimeout,     ErrorCode::kInternal,
+    ErrorCode::kInvalidArgument, ErrorCode::kNotFound,
+    ErrorCode::kCorruptFile,     ErrorCode::kUnsupportedArchitecture,
+    ErrorCode::kDoesNotFit,      ErrorCode::kUnavailable,
+    ErrorCode::kTimeout,         ErrorCode::kInternal,
 };
 
 ErrorCode code_from(const std::string& name) {
@@ -36,7 +38,9 @@ json need_to_json(const MemoryNeed& need) {
 
 MemoryNeed need_from_json(const json& items) {
   MemoryNeed need;
-  const auto size = [](const json& item, const char* key) { return ByteSize(item.at(key).get<std::uint64_t>()); };
+  const auto size = [](const json& item, const char* key) {
+    return ByteSize(item.at(key).get<std::uint64_t>());
+  };
   for (const json& item : items) {
     need.items.push_back({.device = item.at("device").get<std::string>(),
                           .weights_mapped = size(item, "weights_mapped"),
@@ -128,7 +132,8 @@ Result<Inspection> inspection_from_json(const std::string& text) {
                       .inp_audio = j.at("inp_audio").get<bool>(),
                       .details_json = j.at("details").get<std::string>()};
   } catch (const json::exception& e) {
-    return fail(ErrorCode::kInternal, "the inspection child answered with something that is no answer", e.what());
+    return fail(ErrorCode::kInternal, "the inspection child answered with something that is no answer",
+                e.what());
   }
 }
 

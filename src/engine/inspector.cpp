@@ -36,23 +36,24 @@ std::string cache_key(const std::string& request_json, const ArgMap& args) {
 }
 
 Error crash_error(const std::string& path, const ChildResult& child) {
-  const std::string how = child.signal != 0 ? fmt::format("was ended by signal {} ({})", child.signal, ::strsignal(child.signal))
-                                            : fmt::format("ended with status {}", child.exit_code);
+  const std::string how =
+      child.signal != 0 ? fmt::format("was ended by signal {} ({})", child.signal, ::strsignal(child.signal))
+                        : fmt::format("ended with status {}", child.exit_code);
   return {ErrorCode::kCorruptFile,
-          fmt::format("{}: the process that inspected this file {}: the file is corrupt or uses something that this "
-                      "build of llama.cpp cannot read",
-                      path, how),
+          fmt::format(
+              "{}: the process that inspected this file {}: the file is corrupt or uses something that this "
+              "build of llama.cpp cannot read",
+              path, how),
           child.error_tail};
 }
 
 }  // namespace
 
 Inspector::Inspector(std::string helper_path, const std::string& cache_path, ByteSize default_prompt_cache)
-    : helper_path_(std::move(helper_path)),
-      default_prompt_cache_(default_prompt_cache),
-      cache_(cache_path) {}
+    : helper_path_(std::move(helper_path)), default_prompt_cache_(default_prompt_cache), cache_(cache_path) {}
 
-Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOptions& options, const std::stop_token& stop) {
+Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOptions& options,
+                                      const std::stop_token& stop) {
   const auto model = spec.args.find("model");
   if (model == spec.args.end() || model->second.empty()) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("model '{}' names no file", spec.model));
@@ -60,8 +61,8 @@ Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOption
   if (std::error_code ec; !std::filesystem::exists(model->second, ec)) {
     return fail(ErrorCode::kNotFound, fmt::format("{}: no such file", model->second));
   }
-  const std::string request =
-      to_json(InspectionRequest{.spec = spec, .options = options, .default_prompt_cache = default_prompt_cache_});
+  const std::string request = to_json(
+      InspectionRequest{.spec = spec, .options = options, .default_prompt_cache = default_prompt_cache_});
   const std::string key = cache_key(request, spec.args);
   if (!key.empty()) {
     if (const auto known = cache_.get(key)) {

@@ -50,8 +50,12 @@ class SerialisedEngine final : public Engine {
   SerialisedEngine(const SerialisedEngine&) = delete;
   SerialisedEngine& operator=(const SerialisedEngine&) = delete;
 
-  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override { return inner_->handle(std::move(request)); }
-  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override { return inner_->sample(patience); }
+  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override {
+    return inner_->handle(std::move(request));
+  }
+  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override {
+    return inner_->sample(patience);
+  }
   [[nodiscard]] std::string info_json() const override { return inner_->info_json(); }
   [[nodiscard]] std::shared_ptr<Weights> weights() override { return inner_->weights(); }
 
@@ -92,7 +96,8 @@ class InProcessLoader final : public EngineLoader {
     InProcessEngine::Experience experience;
     if (weights_are_held(inspection.weights_key)) experience = known(key);
     if (experience.proven) (*params)->warmup = false;
-    auto engine = InProcessEngine::load(std::move(*params), spec.model + "@" + spec.version, experience, progress, stop);
+    auto engine = InProcessEngine::load(std::move(*params), spec.model + "@" + spec.version, experience,
+                                        progress, stop);
     if (!engine) return std::unexpected(engine.error());
     remember(key, std::move(experience));
     return std::make_unique<SerialisedEngine>(std::move(*engine), turn);

@@ -38,7 +38,8 @@ bool has_any(const ArgMap& args, std::initializer_list<const char*> names) {
 
 /// How many logit rows a batch may ask for, as server_context decides it: it sizes the output buffers.
 void limit_outputs(common_params& p) {
-  const bool pooled = p.pooling_type != LLAMA_POOLING_TYPE_UNSPECIFIED && p.pooling_type != LLAMA_POOLING_TYPE_NONE;
+  const bool pooled =
+      p.pooling_type != LLAMA_POOLING_TYPE_UNSPECIFIED && p.pooling_type != LLAMA_POOLING_TYPE_NONE;
   if (p.embedding || pooled) {
     p.n_outputs_max = p.n_batch;
     p.n_outputs_max_per_seq = 1;
@@ -85,7 +86,8 @@ void finish_params(const ArgMap& args, common_params& p) {
   limit_outputs(p);
   p.fit_params = false;
   p.endpoint_metrics = true;
-  p.sleep_idle_seconds = -1;  // residency is the manager's business; llama-server's own sleep aborts on failure
+  p.sleep_idle_seconds =
+      -1;  // residency is the manager's business; llama-server's own sleep aborts on failure
 }
 
 }  // namespace
@@ -105,12 +107,14 @@ Result<std::unique_ptr<common_params>> make_params(const ModelSpec& spec) {
       apply_option(option->second, value, *params);
     } catch (const std::exception& e) {
       return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("model '{}': option '{}' does not take '{}'", spec.model, name, value), e.what());
+                  fmt::format("model '{}': option '{}' does not take '{}'", spec.model, name, value),
+                  e.what());
     }
   }
   try {
     finish_params(spec.args, *params);
-    if (!params->chat_template.empty() && !common_chat_verify_template(params->chat_template, params->use_jinja)) {
+    if (!params->chat_template.empty() &&
+        !common_chat_verify_template(params->chat_template, params->use_jinja)) {
       return fail(ErrorCode::kInvalidArgument,
                   fmt::format("model '{}': the chat template is not supported", spec.model));
     }

@@ -51,10 +51,12 @@ bool is_mapped(ggml_backend_buffer_type_t buft, const llama_model_params& mparam
   return maps && llama_supports_mmap() && buft == ggml_backend_cpu_buffer_type();
 }
 
-void add_breakdown(const llama_context* ctx, const llama_model_params& mparams, bool count_weights, MemoryNeed& need) {
+void add_breakdown(const llama_context* ctx, const llama_model_params& mparams, bool count_weights,
+                   MemoryNeed& need) {
   for (const auto& [buft, bytes] : llama_get_memory_breakdown(ctx)) {
     MemoryNeed::Item& item = item_for(need, device_of(buft));
-    if (count_weights) (is_mapped(buft, mparams) ? item.weights_mapped : item.weights_private) += ByteSize(bytes.model);
+    if (count_weights)
+      (is_mapped(buft, mparams) ? item.weights_mapped : item.weights_private) += ByteSize(bytes.model);
     item.context += ByteSize(bytes.context);
     item.compute += ByteSize(bytes.compute);
   }
@@ -116,7 +118,8 @@ class DryModel {
     MemoryNeed::Item& host = need.items.front();
     host.vocabulary = ByteSize(heap_ + server_heap());
     // Without a GPU the file is mapped as a whole, also under tensors that were repacked from it.
-    if (need.items.size() == 1 && host.weights_mapped.bytes() > 0) host.weights_mapped += host.weights_private;
+    if (need.items.size() == 1 && host.weights_mapped.bytes() > 0)
+      host.weights_mapped += host.weights_private;
     return need;
   }
 
@@ -133,7 +136,8 @@ class DryModel {
   /// templates, code pages. Measured (bench/memory_prediction) over vocabularies of 49k and 262k tokens with
   /// one and four slots: 76 bytes per token, 5 more per token and slot, and 3 MiB.
   [[nodiscard]] std::uint64_t server_heap() const {
-    const auto n_vocab = static_cast<std::uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
+    const auto n_vocab =
+        static_cast<std::uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
     const auto slots = static_cast<std::uint64_t>(std::max(params_->n_parallel, 1));
     return n_vocab * (76 + 5 * slots) + (std::uint64_t{3} << 20);
   }
@@ -216,7 +220,9 @@ Status add_companions(common_params& params, MemoryNeed& need, Inspection& inspe
   for (const auto& adapter : params.lora_adapters) {
     std::error_code ec;
     const std::uint64_t bytes = std::filesystem::file_size(adapter.path, ec);
-    if (ec) return fail(ErrorCode::kInvalidArgument, fmt::format("{}: no such LoRA adapter", adapter.path), ec.message());
+    if (ec)
+      return fail(ErrorCode::kInvalidArgument, fmt::format("{}: no such LoRA adapter", adapter.path),
+                  ec.message());
     item_for(need, "host").weights_private += ByteSize(bytes);
   }
   return {};
@@ -224,13 +230,16 @@ Status add_companions(common_params& params, MemoryNeed& need, Inspection& inspe
 
 /// llama-server's prompt cache and, for sliding-window models, its checkpoints: bounds, not use.
 ByteSize cache_bound(const common_params& params, const llama_model* model, ByteSize context) {
-  const std::uint64_t ram = params.cache_ram_mib < 0 ? 8192 : static_cast<std::uint64_t>(params.cache_ram_mib);
+  const std::uint64_t ram =
+      params.cache_ram_mib < 0 ? 8192 : static_cast<std::uint64_t>(params.cache_ram_mib);
   std::uint64_t bytes = ram << 20;
   const int window = llama_model_n_swa(model);
   if (window > 0 && !params.swa_full && params.n_ctx > 0) {
-    const int most = std::min(params.n_ctx_checkpoints, 1 + params.n_ctx / std::max(params.checkpoint_min_step, 1));
+    const int most =
+        std::min(params.n_ctx_checkpoints, 1 + params.n_ctx / std::max(params.checkpoint_min_step, 1));
     const double share = std::min(1.0, static_cast<double>(window) / params.n_ctx);
-    bytes += static_cast<std::uint64_t>(most * params.n_parallel * share * static_cast<double>(context.bytes()));
+    bytes +=
+        static_cast<std::uint64_t>(most * params.n_parallel * share * static_cast<double>(context.bytes()));
   }
   return ByteSize(bytes);
 }
@@ -268,7 +277,8 @@ Status predict_memory(const ModelSpec& spec, const InspectOptions& options, Byte
   inspection.resolved_args = spec.args;
   inspection.resolved_args["ctx-size"] = std::to_string(params.n_ctx);
   inspection.resolved_args["cache-ram"] = std::to_string(params.cache_ram_mib);
-  if (params.n_gpu_layers >= 0) inspection.resolved_args["n-gpu-layers"] = std::to_string(params.n_gpu_layers);
+  if (params.n_gpu_layers >= 0)
+    inspection.resolved_args["n-gpu-layers"] = std::to_string(params.n_gpu_layers);
   inspection.n_ctx = static_cast<std::uint32_t>(params.n_ctx);
   inspection.n_ctx_train = dry->trained_context();
   inspection.n_layers = static_cast<std::uint32_t>(llama_model_n_layer(dry->model()));

@@ -22,7 +22,8 @@ namespace {
 constexpr std::int64_t kStaysBusyNs = 50'000'000;
 constexpr std::size_t kMostEngines = 256;  // beyond these an engine decodes as configured
 
-constexpr std::int64_t kSpinsAfterNs = 5'000'000;     // libgomp's workers go on spinning this long after a decode
+constexpr std::int64_t kSpinsAfterNs =
+    5'000'000;  // libgomp's workers go on spinning this long after a decode
 constexpr std::int64_t kLoadReadEveryNs = 2'000'000;  // how often other programs are looked at
 constexpr double kLoadAverageNs = 100e6;              // time constant of their average
 
@@ -61,7 +62,8 @@ std::uint32_t count_others(std::int64_t now) {
 
 /// Threads of ours that run now: decodes with their workers, and loads.
 std::int32_t own_running(std::int64_t now) {
-  std::int32_t running = static_cast<std::int32_t>(loads.load(std::memory_order_relaxed)) + (self.is_load ? 0 : 1);
+  std::int32_t running =
+      static_cast<std::int32_t>(loads.load(std::memory_order_relaxed)) + (self.is_load ? 0 : 1);
   const std::size_t n = used_activities.load(std::memory_order_acquire);
   for (std::size_t i = 0; i < n; ++i) {
     const std::int64_t last = activities[i].last_ns.load(std::memory_order_relaxed);
@@ -97,7 +99,8 @@ double foreign_running(std::int64_t now) {
 
 std::int32_t threads_for(std::int32_t configured, const Demand& demand) {
   const auto share = static_cast<std::int32_t>(demand.cores / (demand.others + 1));
-  const auto free = static_cast<std::int32_t>(demand.machine) - static_cast<std::int32_t>(std::lround(demand.foreign));
+  const auto free =
+      static_cast<std::int32_t>(demand.machine) - static_cast<std::int32_t>(std::lround(demand.foreign));
   return std::clamp(std::min(share, free), 1, std::max(configured, 1));
 }
 
@@ -145,7 +148,8 @@ static void begin_decode(llama_context* ctx) {
   if (self.activity == nullptr || cores == 0) return;
   static const auto machine = static_cast<std::uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   const std::int64_t now = now_ns();
-  const Demand demand{.cores = cores, .others = count_others(now), .machine = machine, .foreign = foreign_running(now)};
+  const Demand demand{
+      .cores = cores, .others = count_others(now), .machine = machine, .foreign = foreign_running(now)};
   const std::int32_t threads = threads_for(self.threads, demand);
   const std::int32_t threads_batch = threads_for(self.threads_batch, demand);
   self.activity->threads.store(std::max(threads, threads_batch), std::memory_order_relaxed);

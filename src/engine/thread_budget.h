@@ -36,10 +36,10 @@ class LoadingScope {
 
 /// What an engine gets: pure, for the tests.
 struct Demand {
-  std::uint32_t cores = 1;      ///< to share between engines and loads
-  std::uint32_t others = 0;     ///< other busy engines and loads
-  std::uint32_t machine = 1;    ///< processors of the machine
-  double foreign = 0;           ///< threads of other programs that run or want to, on average
+  std::uint32_t cores = 1;    ///< to share between engines and loads
+  std::uint32_t others = 0;   ///< other busy engines and loads
+  std::uint32_t machine = 1;  ///< processors of the machine
+  double foreign = 0;         ///< threads of other programs that run or want to, on average
 };
 [[nodiscard]] std::int32_t threads_for(std::int32_t configured, const Demand& demand);
 

@@ -106,7 +106,8 @@ std::uint64_t advise_mappings(const std::string& path, int advice) {
 /// Holds on several entries of the store.
 class StoredWeights final : public Weights {
  public:
-  explicit StoredWeights(std::map<std::string, std::string> path_of_key) : path_of_key_(std::move(path_of_key)) {
+  explicit StoredWeights(std::map<std::string, std::string> path_of_key)
+      : path_of_key_(std::move(path_of_key)) {
     Store& s = store();
     const MutexLock lock(s.mutex);
     for (const auto& [key, path] : path_of_key_) ++s.entries.at(key).holds;
@@ -121,7 +122,8 @@ class StoredWeights final : public Weights {
     ByteSize dropped;
     for (const auto& [key, path] : path_of_key_) {
       // The pages stay in the page cache, and the mappings are read-only: nothing can be lost.
-      for (const std::string& file : split_files(path)) dropped += ByteSize(advise_mappings(file, MADV_DONTNEED));
+      for (const std::string& file : split_files(path))
+        dropped += ByteSize(advise_mappings(file, MADV_DONTNEED));
     }
     return dropped;
   }

@@ -100,7 +100,8 @@ void OpenAiApi::post_parsed(RouteCall call) {
   }
   // Erasing a slot needs no body; every other body is JSON.
   const bool bodyless = request.body.empty() && call.path.starts_with("/slots/");
-  auto routing = bodyless ? Result<BodyRouting>(BodyRouting{}) : route_body(request.body, outermost_of(call.path));
+  auto routing =
+      bodyless ? Result<BodyRouting>(BodyRouting{}) : route_body(request.body, outermost_of(call.path));
   if (!routing) return call.exchange->respond(error_reply(routing.error()));
   std::string model = std::move(routing->model);
   if (model.empty()) model = call.request().param("model");

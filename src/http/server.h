@@ -26,14 +26,14 @@ using Headers = std::map<std::string, std::string, HeaderLess>;
 
 struct Request {
   std::string method;
-  std::string target;       ///< as sent
-  std::string path;         ///< percent-decoded, without query
-  std::string raw_path;     ///< as sent, without query
-  std::string raw_query;    ///< as sent, without '?'
+  std::string target;                             ///< as sent
+  std::string path;                               ///< percent-decoded, without query
+  std::string raw_path;                           ///< as sent, without query
+  std::string raw_query;                          ///< as sent, without '?'
   std::multimap<std::string, std::string> query;  ///< decoded
   Headers headers;
   std::string body;
-  std::string remote;       ///< "127.0.0.1:50312" or "unix"
+  std::string remote;  ///< "127.0.0.1:50312" or "unix"
 
   [[nodiscard]] std::string header(std::string_view name) const;
   /// First value of a query parameter or `otherwise`.
@@ -87,13 +87,13 @@ struct ServerOptions {
   std::vector<std::string> hosts = {"127.0.0.1"};  ///< addresses, names, or paths ending in ".sock"
   std::uint16_t port = 8080;                       ///< 0: a free one, see Server::addresses()
   bool reuse_port = false;
-  std::string tls_key_file;                        ///< both or none; Unix sockets stay plain
+  std::string tls_key_file;  ///< both or none; Unix sockets stay plain
   std::string tls_cert_file;
   ByteSize max_body = ByteSize::mib(512);
   ByteSize max_header = ByteSize(64 << 10);
-  std::chrono::seconds header_timeout{30};         ///< slow-loris: for a whole head, between parts of a body
-  std::chrono::seconds idle_timeout{600};          ///< keep-alive connection without a request
-  std::chrono::seconds write_timeout{3600};        ///< a reader that takes nothing at all
+  std::chrono::seconds header_timeout{30};   ///< slow-loris: for a whole head, between parts of a body
+  std::chrono::seconds idle_timeout{600};    ///< keep-alive connection without a request
+  std::chrono::seconds write_timeout{3600};  ///< a reader that takes nothing at all
   /// Body for an error found before any handler ran (bad request line, body too large, ...).
   std::function<Response(int status, std::string_view what)> error_response;
 };
@@ -116,7 +116,11 @@ class Server {
   virtual void stop_accepting() = 0;
   /// Blocks until every exchange has been answered, at most `bound`; true when all were. Then closes all.
   virtual bool shutdown(std::chrono::milliseconds bound) = 0;
-  struct Stats { std::uint64_t connections = 0; std::uint64_t requests = 0; std::uint64_t exchanges = 0; };
+  struct Stats {
+    std::uint64_t connections = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t exchanges = 0;
+  };
   [[nodiscard]] virtual Stats stats() const = 0;
 };
 

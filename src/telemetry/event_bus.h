@@ -13,13 +13,13 @@ namespace switchyard::telemetry {
 
 /// Something that happened to a model, as told on /admin/v1/events and /models/sse.
 struct Event {
-  std::uint64_t id = 0;                         ///< grows by one; set by the bus
-  std::chrono::system_clock::time_point at;     ///< set by the bus
-  std::string type;      ///< "state", "load_progress", "models_reload", "alias", "config"
-  std::string model;     ///< model id, "*" for all
-  std::string version;   ///< version name, empty for all
-  std::map<std::string, std::string> text;  ///< further fields: from, to, cause, error, stage, ...
-  std::map<std::string, double> numbers;    ///< further fields: duration_ms, progress, ...
+  std::uint64_t id = 0;                      ///< grows by one; set by the bus
+  std::chrono::system_clock::time_point at;  ///< set by the bus
+  std::string type;                          ///< "state", "load_progress", "models_reload", "alias", "config"
+  std::string model;                         ///< model id, "*" for all
+  std::string version;                       ///< version name, empty for all
+  std::map<std::string, std::string> text;   ///< further fields: from, to, cause, error, stage, ...
+  std::map<std::string, double> numbers;     ///< further fields: duration_ms, progress, ...
 };
 
 /// Hands each event to every subscriber, in order, on the publisher's thread. Any thread.

@@ -24,12 +24,13 @@ using ArgMap = std::map<std::string, std::string>;
 
 /// One loadable thing. Immutable once handed over.
 struct ModelSpec {
-  std::string model;         ///< the model's id
-  std::string version = "1"; ///< the version's name
-  std::string reply_name;    ///< what replies carry in `model`
-  ArgMap args;               ///< "model" is the GGUF's absolute path
-  std::string sha256 = {};   ///< hex pin of the GGUF, empty for none
-  std::string file_stamp = {};  ///< size, mtime and inode as catalogued: another file under the same path is another spec
+  std::string model;          ///< the model's id
+  std::string version = "1";  ///< the version's name
+  std::string reply_name;     ///< what replies carry in `model`
+  ArgMap args;                ///< "model" is the GGUF's absolute path
+  std::string sha256 = {};    ///< hex pin of the GGUF, empty for none
+  std::string file_stamp =
+      {};  ///< size, mtime and inode as catalogued: another file under the same path is another spec
 
   bool operator==(const ModelSpec&) const = default;
 };
@@ -38,12 +39,12 @@ struct ModelSpec {
 struct MemoryNeed {
   struct Item {
     std::string device;
-    ByteSize weights_mapped = {};  ///< file pages that the kernel can take back (mmap, not repacked)
-    ByteSize weights_private = {}; ///< weights in buffers of their own (GPU, repacked, no mmap)
-    ByteSize context = {};         ///< KV cache or recurrent state
-    ByteSize compute = {};         ///< compute graph and output buffers
-    ByteSize vocabulary = {};      ///< tokenizer, tensor metadata, chat template and other heap of the model
-    ByteSize prompt_cache = {};    ///< most that the engine's own prompt cache may grow to
+    ByteSize weights_mapped = {};   ///< file pages that the kernel can take back (mmap, not repacked)
+    ByteSize weights_private = {};  ///< weights in buffers of their own (GPU, repacked, no mmap)
+    ByteSize context = {};          ///< KV cache or recurrent state
+    ByteSize compute = {};          ///< compute graph and output buffers
+    ByteSize vocabulary = {};       ///< tokenizer, tensor metadata, chat template and other heap of the model
+    ByteSize prompt_cache = {};     ///< most that the engine's own prompt cache may grow to
     [[nodiscard]] ByteSize total() const {
       return weights_mapped + weights_private + context + compute + vocabulary + prompt_cache;
     }
@@ -55,7 +56,7 @@ struct MemoryNeed {
 struct Inspection {
   std::string weights_key;  ///< equal for versions that share one copy of the weights
   MemoryNeed need;
-  ArgMap resolved_args;     ///< the spec's args with what was unset and now is decided (ctx-size, ...)
+  ArgMap resolved_args;  ///< the spec's args with what was unset and now is decided (ctx-size, ...)
   std::uint32_t n_ctx = 0;
   std::uint32_t n_ctx_train = 0;
   std::uint32_t n_layers = 0;

@@ -111,13 +111,13 @@ def test_no_autoload_by_request(start, talkers):
     assert server.post("/v1/chat/completions", body).status_code == 200
 
 
-def test_models_max_gives_up_the_least_recently_used(start, talkers):
+def test_models_max_makes_room_for_the_newest(start, talkers):
+    # Which of the others goes is decided by idle time against the time to come back: planner_test.cpp.
     server = start("--models-dir", talkers, "--models-max", 2, *NEAR)
     for word in ("alpha", "beta", "alpha", "gamma"):
         assert server.chat(word).status_code == 200
-    assert server.status("alpha") == "loaded"
     assert server.status("gamma") == "loaded"
-    assert server.status("beta") in ("unloaded", "sleeping")
+    assert sorted(server.status(word) for word in ("alpha", "beta")) == ["loaded", "sleeping"]
 
 
 def test_events(start, talkers):

@@ -117,8 +117,10 @@ inline models::ModelDefinition model_called(const std::string& id, int versions 
   model.id = id;
   for (int i = 1; i <= versions; ++i) {
     const std::string version = std::to_string(i);
+    std::string file = "/m/" + id;
+    file += version;
     model.versions.push_back(
-        {.model = id, .version = version, .reply_name = id, .args = {{"model", "/m/" + id + version}}});
+        {.model = id, .version = version, .reply_name = id, .args = {{"model", std::move(file)}}});
   }
   model.source = "config";
   return model;

@@ -18,20 +18,17 @@ std::string openapi_document(const std::string& api_prefix) {
 }  // namespace
 
 void add_static_routes(Router& router, const std::string& version, const std::string& api_prefix) {
-  router.add(
-      "GET", "/",
-      [version](const RouteCall& call) {
-        call.exchange->respond(json_reply({{"name", "switchyard"},
-                                           {"version", version},
-                                           {"about",
-                                            "Serves several GGUF models with llama.cpp in one process. "
-                                            "There is no web page; this is the API."},
-                                           {"api", "/v1"},
-                                           {"models", "/v1/models"},
-                                           {"admin", "/admin/v1/models"},
-                                           {"openapi", "/openapi.json"}}));
-      },
-      Access::kKeyless);
+  router.add("GET", "/", [version](const RouteCall& call) {
+    call.exchange->respond(json_reply({{"name", "switchyard"},
+                                       {"version", version},
+                                       {"about",
+                                        "Serves several GGUF models with llama.cpp in one process. "
+                                        "There is no web page; this is the API."},
+                                       {"api", "/v1"},
+                                       {"models", "/v1/models"},
+                                       {"admin", "/admin/v1/models"},
+                                       {"openapi", "/openapi.json"}}));
+  });
   router.add("GET", "/openapi.json", [document = openapi_document(api_prefix)](const RouteCall& call) {
     Response reply;
     reply.content_type = "application/json";

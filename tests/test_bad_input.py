@@ -24,6 +24,12 @@ FAULTS = {
     "huge-string": ["length", "1152921504606846976", "end"],
     "huge-array": ["length", "1152921504606846976", "corrupt"],
     "huge-tensor-count": ["tensor", "1152921504606846976"],
+    "many-keys": ["header", "corrupt"],
+    "template-without-end": ["chat template"],
+    "template-calls-itself": ["chat template"],
+    "template-wrong": ["chat template"],
+    "negative-epsilon": ["eps", "first time"],
+    "tensor-type": ["first time"],
     "huge-kv-count": ["1152921504606846976", "metadata", "key"],
     "missing": ["no such file", "not found", "does not exist", "missing"],
 }
@@ -97,15 +103,16 @@ def test_a_stream_gets_the_error_as_a_reply(server):
     assert chat.status == 422 and "truncated.gguf" in chat.error
 
 
-def test_a_broken_file_evicts_nobody(start, tmp_path):
+@pytest.mark.parametrize("fault", ["truncated", "negative-epsilon", "template-without-end"])
+def test_a_broken_file_evicts_nobody(start, tmp_path, fault):
     folder = tmp_path / "models"
     folder.mkdir()
     good = gguf_files.make_talker(folder / "alpha.gguf", "alpha")
-    gguf_files.make_broken(folder, "truncated", good)
+    gguf_files.make_broken(folder, fault, good)
     server = start("--models-dir", folder, "--models-max", 1, *NEAR)
     assert server.chat("alpha").status_code == 200
     log = admin.events(server)
-    assert server.chat("truncated").status_code == 422
+    assert server.chat(fault).status_code == 422
     log.close()
     assert admin.state(server, "alpha") == "hot"
     assert not [event for event in log.events if event["model"] == "alpha"]
@@ -121,6 +128,53 @@ def test_a_repaired_file_loads(start, tmp_path):
     good.rename(folder / "alpha.gguf")
     assert server.post("/models/load", {"model": "alpha", "wait": True}).status_code == 200
     assert server.chat("alpha").status_code == 200
+
+
+def make_config(tmp_path, talkers, args: str):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"models:\n  - {{id: alpha, file: {talkers / 'alpha.gguf'}, args: {{{args}}}}}\n"
+                    f"  - {{id: beta, file: {talkers / 'beta.gguf'}}}\n")
+    return file
+
+
+@pytest.mark.parametrize("args, status, words", [
+    ("ctx-size: 1", 400, "ctx-size"),
+    ("ctx-size: -5", 400, "ctx-size"),
+    ("batch-size: 0", 400, "batch-size"),
+    ("ubatch-size: -4", 400, "ubatch-size"),
+    ("parallel: 1000", 400, "parallel"),
+    ("ctx-size: 2000000000", 507, "needs"),
+    ("lora: JUNK", 422, "lora"),
+    ("grammar-file: JUNK", 422, "alpha.gguf"),
+])
+def test_options_that_do_not_suit_the_model(start, talkers, tmp_path, args, status, words):
+    junk = tmp_path / "junk.bin"
+    junk.write_bytes(b"no adapter and no grammar ::= [" * 9)
+    file = make_config(tmp_path, talkers, args.replace("JUNK", str(junk)))
+    server = start("--config", file, "--models-max", 1, "--memory-budget", "4GiB", "--threads", 1)
+    assert server.chat("beta").status_code == 200
+    reply = server.chat("alpha")
+    assert reply.status_code == status and words in reply.text, reply.text
+    assert admin.state(server, "beta") == "hot"
+    assert server.chat("beta").status_code == 200
+
+
+@pytest.mark.parametrize("fault", ["truncated", "negative-epsilon", "other", "gone"])
+def test_a_parked_model_is_what_it_was_whatever_becomes_of_its_file(start, tmp_path, fault):
+    """Replaced by renaming, as downloads and package managers do."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    good = gguf_files.make_talker(folder / "alpha.gguf", "alpha")
+    server = start("--models-dir", folder, *NEAR)
+    assert server.chat("alpha").status_code == 200
+    assert server.post("/admin/v1/models/alpha/park").status_code == 200
+    if fault == "gone":
+        good.unlink()
+    elif fault == "other":
+        gguf_files.make_talker(tmp_path / "other.gguf", "gamma").rename(good)
+    else:
+        gguf_files.make_broken(tmp_path, fault, good).rename(good)
+    assert Chat(server.stream_chat("alpha")).assert_whole("alpha").text.split() == ["alpha"] * 8
 
 
 def test_a_wrong_hash_is_refused(start, talkers, tmp_path):

@@ -5,6 +5,7 @@
 #include <clocale>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include "cli/download_progress.h"
 #include "cli/serve_flags.h"
@@ -93,6 +94,7 @@ int serve(config::Sources sources, config::Catalog catalog) {
 int run_serve(std::span<const std::string> words) {
   std::setlocale(LC_NUMERIC, "C");
   std::signal(SIGPIPE, SIG_IGN);
+  ::setenv("GGML_NO_BACKTRACE", "1", 0);  // an abort would wait for a debugger, for up to a minute
   Result<ServeFlags> flags = parse_serve_flags(words);
   if (!flags) {
     fmt::print(stderr, "switchyard serve: {}\nSee switchyard serve --help.\n", flags.error().to_string());

@@ -164,6 +164,49 @@ TEST_F(EngineTest, UnsetContextTakesWhatTheBudgetAdmits) {
   EXPECT_GE(tight->n_ctx, 4096U);
 }
 
+TEST_F(EngineTest, AContextChosenForABudgetFitsIt) {
+  ModelSpec spec = smollm2();
+  spec.args["model"] = (models_folder() / "gemma-3-270m-q4_k_m.gguf").string();
+  spec.args.erase("ctx-size");
+  for (const std::uint64_t mib : {450U, 500U, 600U, 800U}) {
+    const auto inspection = loader_->inspect(spec, {.host_budget = ByteSize::mib(mib)}, {});
+    ASSERT_TRUE(inspection) << inspection.error().to_string();
+    ASSERT_GE(inspection->n_ctx, 4096U) << mib;
+    if (inspection->n_ctx > 4096U) {
+      EXPECT_LE(inspection->need.items.front().total(), ByteSize::mib(mib)) << mib;
+    }
+  }
+}
+
+TEST_F(EngineTest, AHugeContextIsJudgedWithoutBeingMade) {
+  const auto huge = inspect(smollm2({{"ctx-size", "2000000000"}}));
+  ASSERT_TRUE(huge) << huge.error().to_string();
+  const auto large = inspect(smollm2({{"ctx-size", "1000000"}}));
+  ASSERT_TRUE(large) << large.error().to_string();
+  const auto ratio = static_cast<double>(huge->need.items.front().context.bytes()) /
+                     static_cast<double>(large->need.items.front().context.bytes());
+  EXPECT_NEAR(ratio, 2000.0, 20.0);
+}
+
+TEST_F(EngineTest, AReplacedFileIsNotLoadedForWhatWasInspected) {
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("switchyard-replaced-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  ModelSpec spec = smollm2();
+  const std::filesystem::path real = spec.args.at("model");
+  spec.args["model"] = (folder / "model.gguf").string();
+  std::filesystem::copy_file(real, spec.args["model"]);
+  const auto inspection = inspect(spec);
+  ASSERT_TRUE(inspection) << inspection.error().to_string();
+  std::filesystem::remove(spec.args["model"]);
+  std::filesystem::copy_file(real, spec.args["model"]);
+  const auto engine = loader_->load(spec, *inspection, [](const LoadProgress&) {}, {});
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, ErrorCode::kUnavailable) << engine.error().to_string();
+  EXPECT_EQ(stored_models(), 0U);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(EngineTest, APinnedHashThatDiffersRefusesTheFile) {
   ModelSpec spec = smollm2();
   spec.sha256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";

@@ -93,7 +93,7 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
   const std::string path = params->model.path;
   const LogTag log_tag(tag);
   const LogCapture log;
-  WeightsScope weights(stop);
+  WeightsScope weights(stop, path, experience.weights_key);
   std::unique_ptr<InProcessEngine> engine(new InProcessEngine(std::move(params), tag));
   engine->context_.set_state_callback([&progress](server_state state, const json& payload) {
     if (state == SERVER_STATE_LOADING && payload.contains("stages")) progress(to_progress(payload));
@@ -112,6 +112,10 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
   }
   if (stop.stop_requested())
     return fail(ErrorCode::kCancelled, fmt::format("{}: the load was cancelled", path));
+  if (weights.file_changed()) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("{}: the file was replaced after it had been inspected; ask again", path));
+  }
   if (!loaded)
     return fail(ErrorCode::kInternal, fmt::format("{}: llama.cpp could not load it", path), log.text());
   engine->context_.set_state_callback([](server_state, const json&) {});

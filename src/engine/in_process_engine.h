@@ -15,8 +15,9 @@ namespace switchyard::engine {
 /// One server_context of llama.cpp with its loop on a thread of its own.
 class InProcessEngine final : public Engine {
  public:
-  /// What is known of these weights with these options from before: empty at their first load.
+  /// What is known of these weights with these options from before; the rest is empty at their first load.
   struct Experience {
+    std::string weights_key = {};  ///< what the model's file was inspected as
     ContextProbes probes = {};
     bool proven = false;  ///< it has generated; a return from parked needs no second proof
   };

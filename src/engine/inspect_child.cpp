@@ -1,10 +1,13 @@
+#include <fmt/format.h>
 #include <openssl/evp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -14,37 +17,38 @@
 
 #include "common.h"
 #include "engine/bridge.h"
+#include "engine/child_phase.h"
 #include "engine/gguf_check.h"
 #include "engine/in_process.h"
 #include "engine/inspection_json.h"
 #include "engine/params.h"
 #include "engine/predict.h"
-#include "fmt/format.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SWITCHYARD_SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SWITCHYARD_SANITIZED
-#endif
+#include "engine/rehearsal.h"
 
 namespace switchyard::engine {
 namespace {
 
+constexpr rlim_t kMostDataOfHeader = rlim_t{1} << 30;
+constexpr rlim_t kMostData = rlim_t{32} << 30;
+constexpr std::chrono::milliseconds kHeaderTakesAtMost(kSanitized ? 30'000 : 1'000);
+
+void limit(decltype(RLIMIT_CORE) what, rlim_t soft, rlim_t hard) {
+  const struct rlimit values = {.rlim_cur = soft, .rlim_max = hard};
+  ::setrlimit(what, &values);
+}
+
+/// Bounds of the heap while `most` counts; a sanitizer's shadow memory is counted as data.
+void limit_data(rlim_t most) {
+  if (!kSanitized) limit(RLIMIT_DATA, most, kMostData);
+}
+
 /// A hostile file may make the parser allocate or spin: bound both, and die with the server.
 void limit_this_process() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const auto set = [](auto what, rlim_t most) {
-    const struct rlimit limit = {.rlim_cur = most, .rlim_max = most};
-    ::setrlimit(what, &limit);
-  };
-  set(RLIMIT_CORE, 0);
-  set(RLIMIT_CPU, 60);
-#if !defined(SWITCHYARD_SANITIZED)  // their shadow memory is counted as data
-  set(RLIMIT_DATA, rlim_t{32} << 30);
-#endif
-  set(RLIMIT_FSIZE, rlim_t{1} << 20);
+  limit(RLIMIT_CORE, 0, 0);
+  limit(RLIMIT_CPU, 60, 60);
+  limit(RLIMIT_FSIZE, rlim_t{1} << 20, rlim_t{1} << 20);
+  limit_data(kMostDataOfHeader);
 }
 
 /// The file's SHA-256 in lower-case hex.
@@ -82,7 +86,14 @@ Result<Inspection> inspect_here(const InspectionRequest& request) {
   if (model == request.spec.args.end()) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("model '{}' names no file", request.spec.model));
   }
-  auto summary = check_gguf(model->second);
+  auto summary = [&] {
+    const ChildPhase phase(
+        {ErrorCode::kCorruptFile,
+         fmt::format("{}: its header cannot be read to an end: the file is corrupt", model->second)},
+        kHeaderTakesAtMost);
+    return check_gguf(model->second);
+  }();
+  limit_data(kMostData);
   if (!summary) return std::unexpected(summary.error());
   if (auto right = check_pin(model->second, request.spec.sha256); !right)
     return std::unexpected(right.error());
@@ -97,6 +108,8 @@ Result<Inspection> inspect_here(const InspectionRequest& request) {
       !predicted) {
     return std::unexpected(predicted.error());
   }
+  if (auto ran = rehearse(request.spec, **params, inspection.file_size); !ran)
+    return std::unexpected(ran.error());
   return inspection;
 }
 
@@ -104,6 +117,7 @@ Result<Inspection> inspect_here(const InspectionRequest& request) {
 
 int run_inspect_child() {
   limit_this_process();
+  ::setenv("GGML_NO_BACKTRACE", "1", 0);  // an abort would look for a debugger first, for a second or more
   start_process_bridge();
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   std::string answer;

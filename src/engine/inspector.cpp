@@ -1,11 +1,16 @@
 #include "engine/inspector.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
 #include <cstring>
 #include <filesystem>
+#include <sstream>
+#include <utility>
+#include <vector>
 
+#include "engine/child_phase.h"
 #include "engine/child_process.h"
 #include "engine/in_process.h"
 #include "engine/inspection_json.h"
@@ -14,10 +19,11 @@ namespace switchyard::engine {
 namespace {
 
 constexpr std::chrono::seconds kInspectionTakesAtMost{60};
-constexpr int kCacheFormat = 1;  // raise when Inspection or the prediction changes
+constexpr int kCacheFormat = 2;  // raise when Inspection or the prediction changes
 
 /// Options whose value is a file that shapes the prediction.
-constexpr const char* kFileOptions[] = {"model", "mmproj", "spec-draft-model", "lora", "lora-scaled"};
+constexpr const char* kFileOptions[] = {"model",       "mmproj",       "spec-draft-model",  "lora",
+                                        "lora-scaled", "grammar-file", "chat-template-file"};
 
 /// Everything that the answer depends on. Empty when the model file cannot be read: then nothing is cached.
 std::string cache_key(const std::string& request_json, const ArgMap& args) {
@@ -30,9 +36,21 @@ std::string cache_key(const std::string& request_json, const ArgMap& args) {
       if (std::strcmp(name, "model") == 0) return {};
       continue;
     }
-    key += fmt::format("{}:{}:{}.{}:{}|", name, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino);
+    key += fmt::format("{}:{}:{}.{}:{}.{}:{}|", name, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                       st.st_ctim.tv_sec, st.st_ctim.tv_nsec, st.st_ino);
   }
   return key + request_json;
+}
+
+/// The last words of a process that died, on one line.
+std::string last_words(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    if (line.find_first_not_of(" \t\r") != std::string::npos) lines.push_back(std::move(line));
+  }
+  const std::size_t first = lines.size() > 2 ? lines.size() - 2 : 0;
+  return fmt::format("{}", fmt::join(lines.begin() + static_cast<std::ptrdiff_t>(first), lines.end(), "; "));
 }
 
 Error crash_error(const std::string& path, const ChildResult& child) {
@@ -44,7 +62,7 @@ Error crash_error(const std::string& path, const ChildResult& child) {
               "{}: the process that inspected this file {}: the file is corrupt or uses something that this "
               "build of llama.cpp cannot read",
               path, how),
-          child.error_tail};
+          last_words(child.error_tail)};
 }
 
 }  // namespace
@@ -74,6 +92,12 @@ Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOption
     Error error = child.error();
     error.message = fmt::format("{}: cannot be inspected: {}", model->second, error.message);
     return std::unexpected(error);
+  }
+  if (child->exit_code == kPhaseDied) {
+    auto died = inspection_from_json(child->output);
+    if (died) return std::unexpected(crash_error(model->second, *child));
+    died.error().cause = last_words(child->error_tail);
+    return died;
   }
   if (child->exit_code != 0) return std::unexpected(crash_error(model->second, *child));
   auto inspection = inspection_from_json(child->output);

@@ -95,6 +95,7 @@ class InProcessLoader final : public EngineLoader {
     // Experience counts for a return from parked, where the weights have been in memory all along.
     InProcessEngine::Experience experience;
     if (weights_are_held(inspection.weights_key)) experience = known(key);
+    experience.weights_key = inspection.weights_key;
     if (experience.proven) (*params)->warmup = false;
     auto engine = InProcessEngine::load(std::move(*params), spec.model + "@" + spec.version, experience,
                                         progress, stop);

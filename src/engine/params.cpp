@@ -13,6 +13,8 @@
 namespace switchyard::engine {
 namespace {
 
+constexpr std::int32_t kLeastUsableContext = 16;  // below, llama.cpp's own warm-up does not fit in
+
 /// Runs the handler of one option, as common_preset::apply_to_params does, but leaves a flag that
 /// is "false" and has no negative form alone. Throws what the handler throws.
 void apply_option(const common_arg& option, const std::string& value, common_params& params) {
@@ -90,6 +92,24 @@ void finish_params(const ArgMap& args, common_params& p) {
       -1;  // residency is the manager's business; llama-server's own sleep aborts on failure
 }
 
+/// Sizes that llama.cpp takes and then asserts on.
+Status check_sizes(const ModelSpec& spec, const common_params& p) {
+  const auto refuse = [&](const char* option, std::int32_t value, const std::string& takes) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("model '{}': option '{}' is {}; it takes {}", spec.model, option, value, takes));
+  };
+  const auto most_slots = static_cast<std::int32_t>(llama_max_parallel_sequences());
+  if (p.n_ctx != 0 && p.n_ctx < kLeastUsableContext) {
+    return refuse("ctx-size", p.n_ctx, fmt::format("{} or more, or 0 for what fits", kLeastUsableContext));
+  }
+  if (p.n_ubatch < 1) return refuse("ubatch-size", p.n_ubatch, "1 or more");
+  if (p.n_batch < 1) return refuse("batch-size", p.n_batch, "1 or more");
+  if (p.n_parallel < 1 || p.n_parallel > most_slots) {
+    return refuse("parallel", p.n_parallel, fmt::format("1 to {}, or -1 for 4", most_slots));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<common_params>> make_params(const ModelSpec& spec) {
@@ -121,6 +141,7 @@ Result<std::unique_ptr<common_params>> make_params(const ModelSpec& spec) {
   } catch (const std::exception& e) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("model '{}': bad options", spec.model), e.what());
   }
+  if (auto right = check_sizes(spec, *params); !right) return std::unexpected(right.error());
   // Replies carry the model id as loaded; further names are routing's business.
   params->model_alias = {spec.reply_name.empty() ? spec.model : spec.reply_name};
   return params;

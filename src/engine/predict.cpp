@@ -5,10 +5,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "common.h"
 #include "engine/bridge.h"
+#include "engine/rehearsal.h"
 #include "engine/weights_store.h"
 #include "llama-cpp.h"
 #include "llama-ext.h"
@@ -20,6 +24,8 @@ namespace {
 
 constexpr std::uint32_t kLeastContext = 4096;
 constexpr std::uint32_t kContextStep = 256;  // llama.cpp pads contexts to this
+constexpr std::uint32_t kLeastTrainedContext = 16;
+constexpr std::uint32_t kLargestMadeContext = 1 << 20;
 
 /// Heap of this process, in use. What a no_alloc load adds to it is what the vocabulary, the tensor
 /// table and the like will take in the server.
@@ -100,8 +106,37 @@ class DryModel {
     return dry;
   }
 
-  /// Bytes of the model with a context of `n_ctx`, sampler and slot state included.
+  /// Bytes of the model with a context of `n_ctx`, sampler and slot state included. llama.cpp needs
+  /// time and memory for a context even without its buffers, so a huge one is judged by two large ones.
   Result<MemoryNeed> need(std::uint32_t n_ctx) const {
+    if (n_ctx <= kLargestMadeContext) return need_of_made(n_ctx);
+    auto large = need_of_made(kLargestMadeContext);
+    if (!large) return large;
+    const auto half = need_of_made(kLargestMadeContext / 2);
+    if (!half) return half;
+    const double steps = static_cast<double>(n_ctx - kLargestMadeContext) / (kLargestMadeContext / 2);
+    const auto grow = [steps](ByteSize& at_large, ByteSize at_half) {
+      at_large +=
+          ByteSize(static_cast<std::uint64_t>(steps * static_cast<double>((at_large - at_half).bytes())));
+    };
+    for (std::size_t i = 0; i < std::min(large->items.size(), half->items.size()); ++i) {
+      grow(large->items[i].context, half->items[i].context);
+      grow(large->items[i].compute, half->items[i].compute);
+    }
+    return large;
+  }
+
+  [[nodiscard]] const llama_model* model() const { return model_.get(); }
+  [[nodiscard]] const llama_model_params& mparams() const { return mparams_; }
+  [[nodiscard]] std::uint32_t trained_context() const {
+    return static_cast<std::uint32_t>(std::max(llama_model_n_ctx_train(model_.get()), 0));
+  }
+
+ private:
+  explicit DryModel(common_params& params) : params_(&params) {}
+
+  Result<MemoryNeed> need_of_made(std::uint32_t n_ctx) const {
+    if (const auto known = made_.find(n_ctx); known != made_.end()) return known->second;
     llama_context_params cparams = common_context_params_to_llama(*params_);
     cparams.n_ctx = n_ctx;
     const LogCapture log(LogCapture::Echo::kNo);
@@ -120,17 +155,9 @@ class DryModel {
     // Without a GPU the file is mapped as a whole, also under tensors that were repacked from it.
     if (need.items.size() == 1 && host.weights_mapped.bytes() > 0)
       host.weights_mapped += host.weights_private;
+    made_.emplace(n_ctx, need);
     return need;
   }
-
-  [[nodiscard]] const llama_model* model() const { return model_.get(); }
-  [[nodiscard]] const llama_model_params& mparams() const { return mparams_; }
-  [[nodiscard]] std::uint32_t trained_context() const {
-    return static_cast<std::uint32_t>(std::max(llama_model_n_ctx_train(model_.get()), 1));
-  }
-
- private:
-  explicit DryModel(common_params& params) : params_(&params) {}
 
   /// What server_context and llama.cpp keep beside the model and its buffers: samplers, token pieces, chat
   /// templates, code pages. Measured (bench/memory_prediction) over vocabularies of 49k and 262k tokens with
@@ -146,48 +173,12 @@ class DryModel {
   llama_model_params mparams_ = {};
   llama_model_ptr model_;
   std::uint64_t heap_ = 0;
+  mutable std::map<std::uint32_t, MemoryNeed> made_;  // by context size
 };
 
-/// The largest context that the budgets admit; bytes grow with it, so bisect over 256-token steps.
-Result<std::uint32_t> choose_context(const DryModel& dry, const InspectOptions& options) {
-  const std::uint32_t most = dry.trained_context();
-  auto at_most = dry.need(most);
-  if (!at_most) return std::unexpected(at_most.error());
-  if (most <= kLeastContext || fits(*at_most, options)) return most;
-  std::uint32_t low = kLeastContext / kContextStep;  // taken even where it does not fit: admission refuses it
-  std::uint32_t high = most / kContextStep;
-  while (high - low > 1) {
-    const std::uint32_t middle = (low + high) / 2;
-    const auto need = dry.need(middle * kContextStep);
-    if (!need) return std::unexpected(need.error());
-    (fits(*need, options) ? low : high) = middle;
-  }
-  return low * kContextStep;
-}
-
-/// The most layers on the GPUs whose budgets hold them, with the least context.
-Result<DryModel> choose_gpu_layers(DryModel dry, common_params& params, const InspectOptions& options) {
-  const auto context = std::min(kLeastContext, dry.trained_context());
-  auto all = dry.need(params.n_ctx > 0 ? static_cast<std::uint32_t>(params.n_ctx) : context);
-  if (!all) return std::unexpected(all.error());
-  const bool on_gpu = std::ranges::any_of(all->items, [](const auto& item) { return item.device != "host"; });
-  if (!on_gpu || fits(*all, options)) return dry;
-  int low = 0;
-  int high = llama_model_n_layer(dry.model()) + 1;
-  while (high - low > 1) {
-    params.n_gpu_layers = (low + high) / 2;
-    auto tried = DryModel::load(params);
-    if (!tried) return std::unexpected(tried.error());
-    const auto need = tried->need(context);
-    if (!need) return std::unexpected(need.error());
-    (fits(*need, options) ? low : high) = params.n_gpu_layers;
-  }
-  params.n_gpu_layers = low;
-  return DryModel::load(params);
-}
-
-/// Projector, draft model and adapters: private bytes beside the main model.
-Status add_companions(common_params& params, MemoryNeed& need, Inspection& inspection) {
+/// Projector and adapters: private bytes beside the main model, whatever the context.
+Result<MemoryNeed> projector_and_adapters(const common_params& params, Inspection& inspection) {
+  MemoryNeed need;
   if (!params.mmproj.path.empty()) {
     const mtmd_caps caps = mtmd_get_cap_from_file(params.mmproj.path.c_str());
     inspection.inp_vision = caps.inp_vision;
@@ -203,20 +194,6 @@ Status add_companions(common_params& params, MemoryNeed& need, Inspection& inspe
       item_for(need, cpu ? "host" : ggml_backend_dev_name(dev)).weights_private += ByteSize(bytes);
     }
   }
-  if (params.speculative.has_dft()) {
-    common_params draft_params = common_base_params_to_speculative(params);
-    auto draft = DryModel::load(draft_params);
-    if (!draft) return std::unexpected(draft.error());
-    const auto draft_need = draft->need(static_cast<std::uint32_t>(params.n_ctx));
-    if (!draft_need) return std::unexpected(draft_need.error());
-    for (const MemoryNeed::Item& extra : draft_need->items) {
-      MemoryNeed::Item& item = item_for(need, extra.device);
-      item.weights_private += extra.weights_mapped + extra.weights_private;
-      item.context += extra.context;
-      item.compute += extra.compute;
-      item.vocabulary += extra.vocabulary;
-    }
-  }
   for (const auto& adapter : params.lora_adapters) {
     std::error_code ec;
     const std::uint64_t bytes = std::filesystem::file_size(adapter.path, ec);
@@ -225,23 +202,123 @@ Status add_companions(common_params& params, MemoryNeed& need, Inspection& inspe
                   ec.message());
     item_for(need, "host").weights_private += ByteSize(bytes);
   }
-  return {};
+  return need;
 }
 
 /// llama-server's prompt cache and, for sliding-window models, its checkpoints: bounds, not use.
-ByteSize cache_bound(const common_params& params, const llama_model* model, ByteSize context) {
+ByteSize cache_bound(const common_params& params, const llama_model* model, std::uint32_t n_ctx,
+                     ByteSize context) {
   const std::uint64_t ram =
       params.cache_ram_mib < 0 ? 8192 : static_cast<std::uint64_t>(params.cache_ram_mib);
   std::uint64_t bytes = ram << 20;
   const int window = llama_model_n_swa(model);
-  if (window > 0 && !params.swa_full && params.n_ctx > 0) {
-    const int most =
-        std::min(params.n_ctx_checkpoints, 1 + params.n_ctx / std::max(params.checkpoint_min_step, 1));
-    const double share = std::min(1.0, static_cast<double>(window) / params.n_ctx);
+  if (window > 0 && !params.swa_full && n_ctx > 0) {
+    const int most = std::min(params.n_ctx_checkpoints,
+                              1 + static_cast<int>(n_ctx) / std::max(params.checkpoint_min_step, 1));
+    const double share = std::min(1.0, static_cast<double>(window) / n_ctx);
     bytes +=
         static_cast<std::uint64_t>(most * params.n_parallel * share * static_cast<double>(context.bytes()));
   }
   return ByteSize(bytes);
+}
+
+/// A model with all that it takes along.
+class Whole {
+ public:
+  static Result<Whole> load(common_params& params, Inspection& inspection) {
+    auto model = DryModel::load(params);
+    if (!model) return std::unexpected(model.error());
+    auto companions = projector_and_adapters(params, inspection);
+    if (!companions) return std::unexpected(companions.error());
+    Whole whole(params, std::move(*model), std::move(*companions));
+    if (params.speculative.has_dft()) {
+      whole.draft_params_ = std::make_unique<common_params>(common_base_params_to_speculative(params));
+      auto draft = DryModel::load(*whole.draft_params_);
+      if (!draft) return std::unexpected(draft.error());
+      whole.draft_.emplace(std::move(*draft));
+    }
+    return whole;
+  }
+
+  /// Loads the main model again, after a change of its layers' places.
+  Status reload() {
+    auto model = DryModel::load(*params_);
+    if (!model) return std::unexpected(model.error());
+    model_ = std::move(*model);
+    return {};
+  }
+
+  /// Everything with a context of `n_ctx`, caches included.
+  Result<MemoryNeed> need(std::uint32_t n_ctx) const {
+    auto need = model_.need(n_ctx);
+    if (!need) return need;
+    for (const MemoryNeed::Item& extra : companions_.items) {
+      item_for(*need, extra.device).weights_private += extra.weights_private;
+    }
+    const ByteSize context = need->items.front().context;
+    if (draft_) {
+      const auto draft = draft_->need(n_ctx);
+      if (!draft) return draft;
+      for (const MemoryNeed::Item& extra : draft->items) {
+        MemoryNeed::Item& item = item_for(*need, extra.device);
+        item.weights_private += extra.weights_mapped + extra.weights_private;
+        item.context += extra.context;
+        item.compute += extra.compute;
+        item.vocabulary += extra.vocabulary;
+      }
+    }
+    need->items.front().prompt_cache = cache_bound(*params_, model_.model(), n_ctx, context);
+    return need;
+  }
+
+  [[nodiscard]] const DryModel& model() const { return model_; }
+
+ private:
+  Whole(common_params& params, DryModel model, MemoryNeed companions)
+      : params_(&params), model_(std::move(model)), companions_(std::move(companions)) {}
+
+  common_params* params_;
+  DryModel model_;
+  MemoryNeed companions_;
+  std::unique_ptr<common_params> draft_params_;
+  std::optional<DryModel> draft_;
+};
+
+/// The largest context that the budgets admit; bytes grow with it, so bisect over 256-token steps.
+Result<std::uint32_t> choose_context(const Whole& whole, const InspectOptions& options) {
+  const std::uint32_t most = whole.model().trained_context();
+  auto at_most = whole.need(most);
+  if (!at_most) return std::unexpected(at_most.error());
+  if (most <= kLeastContext || fits(*at_most, options)) return most;
+  std::uint32_t low = kLeastContext / kContextStep;  // taken even where it does not fit: admission refuses it
+  std::uint32_t high = most / kContextStep;
+  while (high - low > 1) {
+    const std::uint32_t middle = (low + high) / 2;
+    const auto need = whole.need(middle * kContextStep);
+    if (!need) return std::unexpected(need.error());
+    (fits(*need, options) ? low : high) = middle;
+  }
+  return low * kContextStep;
+}
+
+/// The most layers on the GPUs whose budgets hold them, with the least context.
+Status choose_gpu_layers(Whole& whole, common_params& params, const InspectOptions& options) {
+  const auto context = std::min(kLeastContext, whole.model().trained_context());
+  auto all = whole.need(params.n_ctx > 0 ? static_cast<std::uint32_t>(params.n_ctx) : context);
+  if (!all) return std::unexpected(all.error());
+  const bool on_gpu = std::ranges::any_of(all->items, [](const auto& item) { return item.device != "host"; });
+  if (!on_gpu || fits(*all, options)) return {};
+  int low = 0;
+  int high = llama_model_n_layer(whole.model().model()) + 1;
+  while (high - low > 1) {
+    params.n_gpu_layers = (low + high) / 2;
+    if (auto loaded = whole.reload(); !loaded) return loaded;
+    const auto need = whole.need(context);
+    if (!need) return std::unexpected(need.error());
+    (fits(*need, options) ? low : high) = params.n_gpu_layers;
+  }
+  params.n_gpu_layers = low;
+  return whole.reload();
 }
 
 }  // namespace
@@ -254,36 +331,40 @@ Status predict_memory(const ModelSpec& spec, const InspectOptions& options, Byte
     params.cache_ram_mib = static_cast<std::int32_t>(std::min(default_prompt_cache, share).in_mib());
   }
 
-  auto dry = DryModel::load(params);
-  if (!dry) return std::unexpected(dry.error());
-  if (params.n_gpu_layers == -1) {  // llama.cpp's "auto"
-    dry = choose_gpu_layers(std::move(*dry), params, options);
-    if (!dry) return std::unexpected(dry.error());
+  auto whole = Whole::load(params, inspection);
+  if (!whole) return std::unexpected(whole.error());
+  if (!params.embedding) {
+    if (auto rendered = rehearse_template(params, whole->model().model()); !rendered) return rendered;
   }
-  InspectOptions left = options;  // for the context: what the prompt cache does not take
-  left.host_budget -= ByteSize::mib(static_cast<std::uint64_t>(std::max(params.cache_ram_mib, 0)));
+  if (params.n_gpu_layers == -1) {  // llama.cpp's "auto"
+    if (auto chosen = choose_gpu_layers(*whole, params, options); !chosen) return chosen;
+  }
   if (params.n_ctx == 0) {
-    const auto chosen = choose_context(*dry, left);
+    if (whole->model().trained_context() < kLeastTrainedContext) {
+      return fail(
+          ErrorCode::kCorruptFile,
+          fmt::format("{}: its metadata gives a context length of {}; where that is wrong, set ctx-size",
+                      params.model.path, llama_model_n_ctx_train(whole->model().model())));
+    }
+    const auto chosen = choose_context(*whole, options);
     if (!chosen) return std::unexpected(chosen.error());
     params.n_ctx = static_cast<std::int32_t>(*chosen);
   }
-  auto need = dry->need(static_cast<std::uint32_t>(params.n_ctx));
+  auto need = whole->need(static_cast<std::uint32_t>(params.n_ctx));
   if (!need) return std::unexpected(need.error());
-  if (auto added = add_companions(params, *need, inspection); !added) return added;
-  need->items.front().prompt_cache = cache_bound(params, dry->model(), need->items.front().context);
 
   inspection.need = std::move(*need);
-  inspection.weights_key = weights_key(params.model.path, dry->mparams());
+  inspection.weights_key = weights_key(params.model.path, whole->model().mparams());
   inspection.resolved_args = spec.args;
   inspection.resolved_args["ctx-size"] = std::to_string(params.n_ctx);
   inspection.resolved_args["cache-ram"] = std::to_string(params.cache_ram_mib);
   if (params.n_gpu_layers >= 0)
     inspection.resolved_args["n-gpu-layers"] = std::to_string(params.n_gpu_layers);
   inspection.n_ctx = static_cast<std::uint32_t>(params.n_ctx);
-  inspection.n_ctx_train = dry->trained_context();
-  inspection.n_layers = static_cast<std::uint32_t>(llama_model_n_layer(dry->model()));
+  inspection.n_ctx_train = whole->model().trained_context();
+  inspection.n_layers = static_cast<std::uint32_t>(llama_model_n_layer(whole->model().model()));
   inspection.n_slots = static_cast<std::uint32_t>(params.n_parallel);
-  inspection.n_params = llama_model_n_params(dry->model());
+  inspection.n_params = llama_model_n_params(whole->model().model());
   return {};
 }
 

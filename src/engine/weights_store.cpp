@@ -172,6 +172,9 @@ std::string weights_key(const std::string& path, const llama_model_params& p) {
 
 struct WeightsScope::State {
   std::stop_token stop;
+  std::string path;
+  std::string inspected_key;
+  bool file_changed = false;
   std::vector<std::jthread> populating;  // page tables of found weights, filled while the context is made
   std::map<std::string, std::string> path_of_key;  // one hold each, given up by the destructor
 };
@@ -235,7 +238,14 @@ void add_hold(const std::string& key) {
 
 llama_model* load_through_store(WeightsScope::State& scope, const char* path, llama_model_params params) {
   ProgressChain chain{params.progress_callback, params.progress_callback_user_data, scope.stop};
-  const std::string key = weights_key(path, params);
+  std::string key = weights_key(path, params);
+  if (path == scope.path && key != scope.inspected_key) {
+    if (!weights_are_held(scope.inspected_key)) {
+      scope.file_changed = true;
+      return nullptr;
+    }
+    key = scope.inspected_key;
+  }
   params.progress_callback = on_progress;
   params.progress_callback_user_data = &chain;
   if (key.empty()) return __real_llama_model_load_from_file(path, params);
@@ -261,8 +271,11 @@ llama_model* load_through_store(WeightsScope::State& scope, const char* path, ll
 
 }  // namespace
 
-WeightsScope::WeightsScope(std::stop_token stop) : state_(std::make_unique<State>()) {
+WeightsScope::WeightsScope(std::stop_token stop, std::string path, std::string key)
+    : state_(std::make_unique<State>()) {
   state_->stop = std::move(stop);
+  state_->path = std::move(path);
+  state_->inspected_key = std::move(key);
   current_scope = state_.get();
 }
 
@@ -273,6 +286,8 @@ WeightsScope::~WeightsScope() {
 }
 
 std::shared_ptr<Weights> WeightsScope::keep() { return std::make_shared<StoredWeights>(state_->path_of_key); }
+
+bool WeightsScope::file_changed() const { return state_->file_changed; }
 
 bool weights_are_held(const std::string& key) {
   Store& s = store();

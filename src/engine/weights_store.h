@@ -22,13 +22,17 @@ namespace switchyard::engine {
 /// Calls outside any scope, and vocab_only or no_alloc loads, go straight to llama.cpp.
 class WeightsScope {
  public:
-  explicit WeightsScope(std::stop_token stop);
+  /// `key` is what the model at `path` was inspected as. When the store holds that, it is what the
+  /// scope's load of `path` gets, whatever has become of the file since; when it does not and the file
+  /// is another one now, the load fails and file_changed() says so.
+  WeightsScope(std::stop_token stop, std::string path, std::string key);
   ~WeightsScope();
   WeightsScope(const WeightsScope&) = delete;
   WeightsScope& operator=(const WeightsScope&) = delete;
 
   /// A hold on everything that was loaded or found in this scope.
   [[nodiscard]] std::shared_ptr<Weights> keep();
+  [[nodiscard]] bool file_changed() const;
   struct State;
 
  private:

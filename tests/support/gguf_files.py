@@ -38,19 +38,19 @@ BOS, EOS = 1, 2
 
 
 def _write_llama_header(writer: GGUFWriter, *, embd: int, ff: int, layers: int, heads: int, kv_heads: int,
-                        context: int) -> None:
+                        context: int, eps: float = 1e-5) -> None:
     writer.add_context_length(context)
     writer.add_embedding_length(embd)
     writer.add_feed_forward_length(ff)
     writer.add_block_count(layers)
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_rms_eps(eps)
     writer.add_rope_dimension_count(embd // heads)
     writer.add_rope_freq_base(10000.0)
 
 
-def _add_small_vocabulary(writer: GGUFWriter, further: list[str] | None = None) -> None:
+def _add_small_vocabulary(writer: GGUFWriter, further: list[str] | None = None, template: str = CHATML) -> None:
     further = further or []
     writer.add_vocab_size(len(TOKENS) + len(further))
     writer.add_tokenizer_model("llama")
@@ -62,7 +62,7 @@ def _add_small_vocabulary(writer: GGUFWriter, further: list[str] | None = None) 
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(True)
     writer.add_add_space_prefix(False)
-    writer.add_chat_template(CHATML)
+    writer.add_chat_template(template)
 
 
 def _finish(writer: GGUFWriter) -> None:
@@ -238,6 +238,33 @@ def _same_token_twice(_good: bytes, path: Path) -> None:
     _finish(writer)
 
 
+def _unsound(template: str = CHATML, eps: float = 1e-5, query=np.float32):
+    """Makes a model whose header and tensors are all there, and which cannot be run."""
+
+    def make(_good: bytes, path: Path) -> None:
+        embd, random = 64, np.random.default_rng(1)
+        writer = GGUFWriter(path, "llama")
+        _write_llama_header(writer, embd=embd, ff=embd, layers=1, heads=4, kv_heads=4, context=4096, eps=eps)
+        _add_small_vocabulary(writer, template=template)
+        writer.add_tensor("token_embd.weight", random.standard_normal((len(TOKENS), embd), dtype=np.float32))
+        writer.add_tensor("output_norm.weight", np.ones(embd, dtype=np.float32))
+        for name in ("attn_norm", "ffn_norm"):
+            writer.add_tensor(f"blk.0.{name}.weight", np.ones(embd, dtype=np.float32))
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
+            kind = query if name == "attn_q" else np.float32
+            writer.add_tensor(f"blk.0.{name}.weight", np.zeros((embd, embd), dtype=kind))
+        _finish(writer)
+
+    return make
+
+
+def _many_keys(_good: bytes) -> bytes:
+    """llama.cpp looks for doubled keys by comparing each with each."""
+    keys = b"".join(_string(f"key.{i:06}") + struct.pack("<IB", 0, 1) for i in range(150_000))
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, 150_001) + _string("general.architecture") \
+        + struct.pack("<I", 8) + _string("llama") + keys
+
+
 def _write(make):
     return lambda good, path: path.write_bytes(make(good))
 
@@ -274,6 +301,13 @@ BROKEN = {
     "huge-string": _write(_huge_string),
     "huge-array": _write(_huge_array),
     "huge-tensor-count": _write(lambda good: good[:8] + struct.pack("<Q", 2 ** 60) + good[16:]),
+    "many-keys": _write(_many_keys),
+    "template-without-end": _unsound(template="{% for a in range(1000000000) %}{% for b in range(1000000000) %}"
+                                              "{% endfor %}{% endfor %}"),
+    "template-calls-itself": _unsound(template="{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
+    "template-wrong": _unsound(template="{% for m in messages %}{{ m['content' }}{% endif %}"),
+    "negative-epsilon": _unsound(eps=-1.0),
+    "tensor-type": _unsound(query=np.int32),
     "huge-kv-count": _write(lambda good: good[:16] + struct.pack("<Q", 2 ** 60) + good[24:]),
 }
 

@@ -1,0 +1,58 @@
+#include "engine/child_phase.h"
+
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+
+#include "engine/inspection_json.h"
+
+namespace switchyard::engine {
+namespace {
+
+constexpr std::array kSignals = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPROF};
+constexpr std::size_t kStackBytes = std::size_t{64} << 10;
+
+std::string answer;  // made before, read by the handler
+
+void set_timer(std::chrono::milliseconds most) {
+  itimerval timer = {};
+  timer.it_value.tv_sec = most.count() / 1000;
+  timer.it_value.tv_usec = most.count() % 1000 * 1000;
+  ::setitimer(ITIMER_PROF, &timer, nullptr);
+}
+
+/// Only calls that are safe in a signal handler.
+void give_answer(int) {
+  std::size_t written = 0;
+  while (written < answer.size()) {
+    const ssize_t n = ::write(STDOUT_FILENO, answer.data() + written, answer.size() - written);
+    if (n <= 0) break;
+    written += static_cast<std::size_t>(n);
+  }
+  ::_exit(kPhaseDied);
+}
+
+}  // namespace
+
+ChildPhase::ChildPhase(const Error& error, std::chrono::milliseconds most) {
+  answer = to_json(Result<Inspection>(std::unexpected(error)));
+  // A stack of its own: the phase may have used up the other one.
+  static void* const stack = std::malloc(kStackBytes);
+  const stack_t alternate = {.ss_sp = stack, .ss_flags = 0, .ss_size = kStackBytes};
+  ::sigaltstack(&alternate, nullptr);
+  struct sigaction action = {};
+  action.sa_handler = give_answer;
+  action.sa_flags = SA_ONSTACK;
+  for (const int signal : kSignals) ::sigaction(signal, &action, nullptr);
+  set_timer(most);
+}
+
+ChildPhase::~ChildPhase() {
+  set_timer({});
+  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
+}
+
+}  // namespace switchyard::engine

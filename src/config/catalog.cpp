@@ -217,13 +217,17 @@ Status check_names(const Catalog& catalog) {
 
 /// What `name`, `name@version` means in the catalog; null version is the model's last one.
 Result<models::VersionRef> find_version(const Catalog& catalog, const std::string& to) {
+  for (const models::ModelDefinition& model : catalog.models) {  // a name may have an '@' of its own
+    if (model.id == to || std::ranges::count(model.extra_names, to) > 0)
+      return models::VersionRef{model.id, model.versions.back().version};
+  }
   const std::size_t at = to.rfind('@');
   const std::string name = to.substr(0, at);
   std::vector<std::string> known;
   for (const models::ModelDefinition& model : catalog.models) {
     known.push_back(model.id);
-    if (model.id != name && std::ranges::count(model.extra_names, name) == 0) continue;
-    if (at == std::string::npos) return models::VersionRef{model.id, model.versions.back().version};
+    if (at == std::string::npos || (model.id != name && std::ranges::count(model.extra_names, name) == 0))
+      continue;
     std::vector<std::string> versions;
     for (const engine::ModelSpec& spec : model.versions) {
       if (spec.version == to.substr(at + 1)) return models::VersionRef{model.id, spec.version};
@@ -293,7 +297,12 @@ RemoteModel single_remote_model(const Sources& sources) {
   return {level->at("hf-repo"), file == level->end() ? std::string() : file->second};
 }
 
-Result<Catalog> build_catalog(const Sources& sources) {
+Result<Catalog> build_catalog(const Sources& given) {
+  Sources sources = given;
+  if (names_single_model(sources.command_line)) {  // a lower level's catalog does not stand against -m
+    sources.environment.erase("models-dir");
+    sources.environment.erase("models-preset");
+  }
   ConfigFile file;
   if (!sources.own.config_path.empty()) {
     Result<ConfigFile> loaded = load_config_file(sources.own.config_path);

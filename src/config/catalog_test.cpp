@@ -158,6 +158,41 @@ TEST_F(CatalogTest, PresetOptionsBecomeSettings) {
   EXPECT_EQ(find(*catalog, "b")->settings.drain_timeout, 3s);
 }
 
+TEST_F(CatalogTest, SettingsHaveTheSamePrecedenceAsOptions) {
+  const std::string preset =
+      write("p.ini", "[*]\nstop-timeout = 9\nsleep-idle-seconds = 7\n[a]\nstop-timeout = 11\n");
+  const std::string yaml =
+      "defaults: {park_after: 100s, drain_timeout: 50s}\nmodels:\n  - {id: b, park_after: 200s}\n";
+  const auto catalog = build_catalog(with({"--models-dir", models_dir(), "--models-preset", preset}, yaml));
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  EXPECT_EQ(find(*catalog, "a")->settings.drain_timeout, 11s);  // its INI section over YAML defaults
+  EXPECT_EQ(find(*catalog, "a")->settings.park_after, 100s);    // YAML defaults over [*]
+  EXPECT_EQ(find(*catalog, "b")->settings.drain_timeout, 50s);
+  EXPECT_EQ(find(*catalog, "b")->settings.park_after, 200s);  // YAML model over its defaults
+  const auto told = build_catalog(
+      with({"--models-dir", models_dir(), "--models-preset", preset, "--sleep-idle-seconds", "33"}, yaml));
+  ASSERT_TRUE(told) << told.error().to_string();
+  EXPECT_EQ(find(*told, "a")->settings.park_after, 33s);
+  EXPECT_EQ(find(*told, "b")->settings.park_after, 33s);  // the command line over all
+}
+
+TEST_F(CatalogTest, AnAliasMayPointAtANameWithAnAtSign) {
+  std::ofstream(dir_ / "models/o@dd.gguf") << "x";
+  const auto catalog = build_catalog(
+      with({"--models-dir", models_dir()}, "aliases:\n  - {name: x, to: o@dd}\n  - {name: y, to: o@dd@1}\n"));
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  EXPECT_EQ(catalog->aliases[0].to, (models::VersionRef{"o@dd", "1"}));
+  EXPECT_EQ(catalog->aliases[1].to, (models::VersionRef{"o@dd", "1"}));
+}
+
+TEST_F(CatalogTest, TheEnvironmentsFolderDoesNotStandAgainstOneModel) {
+  Sources sources = with({"-m", models_dir() + "/a.gguf"});
+  sources.environment["models-dir"] = models_dir();
+  const auto catalog = build_catalog(sources);
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  EXPECT_TRUE(catalog->single_model);
+}
+
 TEST_F(CatalogTest, OneModel) {
   const std::string file = models_dir() + "/a.gguf";
   const auto plain = build_catalog(with({"-m", file, "--jinja"}));

@@ -62,6 +62,25 @@ void apply_section(models::ModelSettings& settings, const SettingsSection& secti
   settings.drain_timeout = section.drain_timeout.value_or(settings.drain_timeout);
 }
 
+/// Lowest first, as merge() has the options.
+models::ModelSettings merge_settings(const ModelPlan& plan, const Layers& layers) {
+  models::ModelSettings settings;
+  apply_options(settings, layers.environment);
+  apply_options(settings, layers.ini_common);
+  apply_options(settings, layers.yaml_defaults.args);
+  apply_section(settings, layers.yaml_defaults.settings);
+  apply_options(settings, plan.found);
+  apply_options(settings, plan.ini);
+  if (plan.section) {
+    apply_options(settings, plan.section->args);
+    for (const VersionSection& version : plan.section->versions) apply_options(settings, version.args);
+    apply_section(settings, plan.section->settings);
+  }
+  apply_options(settings, layers.command_line);
+  apply_options(settings, plan.own);
+  return settings;
+}
+
 std::string absolute(const std::string& path) {
   std::error_code error;
   const std::filesystem::path whole = std::filesystem::absolute(path, error);
@@ -178,9 +197,7 @@ Result<models::ModelDefinition> build_model(const ModelPlan& plan, const Layers&
   }
   std::erase(model.extra_names, model.id);
 
-  apply_section(model.settings, layers.yaml_defaults.settings);
-  apply_options(model.settings, all.back());
-  if (section != nullptr) apply_section(model.settings, section->settings);
+  model.settings = merge_settings(plan, layers);
   return model;
 }
 

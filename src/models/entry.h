@@ -64,6 +64,7 @@ struct Entry {
   InspectionState inspecting = InspectionState::kNeeded;
   std::shared_ptr<const engine::Inspection> inspection;
   std::shared_ptr<const Footprint> footprint;
+  bool stale = false;  ///< inspected for other budgets
   MemoryReservation reservation;
 
   std::unique_ptr<engine::Engine> engine;

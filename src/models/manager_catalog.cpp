@@ -129,7 +129,14 @@ void Manager::Impl::begin_preloads() {
 
 void Manager::Impl::set_limits(Limits limits) {
   const MutexLock lock(mutex_);
+  const bool other_budgets =
+      limits.memory_budget != limits_.memory_budget || limits.device_budgets != limits_.device_budgets;
   limits_ = std::move(limits);
+  if (other_budgets) {
+    for (const auto& [id, model] : models_) {
+      for (const EntryPtr& entry : model.entries) entry->stale = entry->inspection != nullptr;
+    }
+  }
   settle();
 }
 

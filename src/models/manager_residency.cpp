@@ -67,6 +67,10 @@ void Manager::Impl::begin_inspection(const EntryPtr& entry) {
 
 void Manager::Impl::inspected(Entry& entry, Result<engine::Inspection> result) {
   entry.inspecting = InspectionState::kNeeded;
+  const bool of_parked = std::exchange(entry.stale, false) && entry.state() == State::kParked;
+  if (of_parked && (!result || result->weights_key != entry.inspection->weights_key)) {
+    return;  // what is parked stays what it is, whatever its file is now
+  }
   if (!result) {
     entry.retry_at.reset();
     remember_error(entry, result.error());

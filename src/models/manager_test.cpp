@@ -254,6 +254,37 @@ TEST_F(ManagerTest, IdleTimesParkThenUnload) {
   EXPECT_EQ(manager_->counters().evictions["idle"], 2U);
 }
 
+TEST_F(ManagerTest, AParkedOneComesBackSmallerAfterTheBudgetWasLowered) {
+  world_.set_inspection("a", inspection_of("a@1", 800));
+  start({model_called("a")});
+  use("a");
+  ASSERT_TRUE(manager_->park(ref("a")));
+  executor_.run_all();
+  ASSERT_EQ(state("a"), State::kParked);
+  engine::Inspection smaller = inspection_of("a@1", 800);
+  smaller.need.items.front().context = ByteSize::mib(50);
+  world_.set_inspection("a", smaller);
+  limits_.memory_budget = ByteSize::mib(700);
+  manager_->set_limits(limits_);
+  executor_.run_all();
+  EXPECT_TRUE(ask_and_run("a").lease) << "a context chosen for the old budget is not a refusal";
+  EXPECT_EQ(state("a"), State::kHot);
+}
+
+TEST_F(ManagerTest, LoweredLimitsPutIdleOnesAway) {
+  limits_.models_max = 2;
+  start({model_called("a"), model_called("b")});
+  use("a");
+  clock_.advance(1s);
+  Answer& held = ask_and_run("b");
+  limits_.models_max = 1;
+  manager_->set_limits(limits_);
+  executor_.run_all();
+  EXPECT_EQ(state("a"), State::kParked);
+  EXPECT_EQ(state("b"), State::kHot);
+  EXPECT_TRUE(held.lease);
+}
+
 TEST_F(ManagerTest, PreloadTakesFreeRoomOnly) {
   start({model_called("a", {.preload = true}), model_called("b", {.preload = true})}, Manager::Preload::kYes);
   EXPECT_EQ(state("a"), State::kHot);

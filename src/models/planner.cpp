@@ -38,6 +38,7 @@ class Planning {
 
   Plan make() {
     for (std::size_t i = 0; i < s_.candidates.size(); ++i) idle_timers(i);
+    over_limits();
     inspections();
     for (const std::size_t index : queue()) admit(index);
     drains();
@@ -75,6 +76,30 @@ class Planning {
     }
   }
 
+  /// After the limits were lowered, idle ones make way until the rest is within them. Busy ones follow
+  /// when they have become idle.
+  void over_limits() {
+    Room room = after_leaving(now_room_, Drains::kBusyToo);
+    for (const Residency from : {Residency::kHot, Residency::kParked}) {
+      std::vector<std::size_t> idle;
+      for (std::size_t i = 0; i < s_.candidates.size(); ++i) {
+        const Candidate& c = at(i);
+        const bool there = from == Residency::kHot ? is_idle_hot(c) : c.state == State::kParked;
+        if (there && may_evict(c) && !c.wanted && !gone_[i]) idle.push_back(i);
+      }
+      std::ranges::sort(idle, {}, [&](std::size_t i) { return std::tuple(-score(i), i); });
+      for (const std::size_t i : idle) {
+        const bool too_many = !room.count_within();
+        if (!too_many && room.memory_within()) return;
+        if (from == Residency::kParked && room.memory_within()) return;
+        const Residency to =
+            from == Residency::kHot && at(i).can_park ? Residency::kParked : Residency::kCold;
+        room.move(i, to);
+        evict({i, from, to}, too_many ? "models_max" : "memory");
+      }
+    }
+  }
+
   void evict(const Victim& victim, const std::string& reason) {
     gone_[victim.index] = true;
     end_[victim.index] = victim.to;
@@ -86,8 +111,9 @@ class Planning {
   void inspections() {
     for (std::size_t i = 0; i < s_.candidates.size(); ++i) {
       const Candidate& c = at(i);
-      if (c.wanted && !c.blocked && (c.state == State::kCold || c.state == State::kFailed) &&
-          c.inspection == InspectionState::kNeeded) {
+      const bool unknown =
+          c.state == State::kCold || c.state == State::kFailed || (c.state == State::kParked && c.stale);
+      if (c.wanted && !c.blocked && unknown && c.inspection == InspectionState::kNeeded) {
         act({.kind = Action::Kind::kInspect, .index = i});
       }
     }
@@ -98,7 +124,8 @@ class Planning {
     std::vector<std::size_t> ready;
     for (std::size_t i = 0; i < s_.candidates.size(); ++i) {
       const Candidate& c = at(i);
-      const bool inspected = c.state == State::kParked || c.inspection == InspectionState::kDone;
+      const bool inspected =
+          (c.state == State::kParked && !c.stale) || c.inspection == InspectionState::kDone;
       const bool out = c.state == State::kCold || c.state == State::kFailed || c.state == State::kParked;
       if (c.wanted && !c.blocked && !gone_[i] && out && inspected && c.footprint) ready.push_back(i);
     }

@@ -40,6 +40,7 @@ struct Candidate {
   bool blocked = false;  ///< may not begin to load now
   bool can_park = true;
   std::shared_ptr<const Footprint> footprint = {};
+  bool stale = false;               ///< the footprint was chosen for other budgets
   std::optional<Charge> held = {};  ///< what it has reserved
 
   // Who waits for it.

@@ -288,6 +288,28 @@ TEST(Planner, IdleTimesParkAndUnload) {
   EXPECT_EQ(plan_of(timers).wake_at, kNow + 20s);
 }
 
+TEST(Planner, WhatIsOverLoweredLimitsMakesWayOnceIdle) {
+  const Candidate fresh = idle_for(version("a", kHot), 1s);
+  const Candidate old = idle_for(version("b", kHot), 1h);
+  EXPECT_THAT(actions_of({"", 2, 1000, {fresh, old}, {}}), IsEmpty());
+  EXPECT_THAT(actions_of({"", 1, 1000, {fresh, old}, {}}), ElementsAre("park b (models_max)"));
+  EXPECT_THAT(actions_of({"", 1, 1000, {fresh, busy(old)}, {}}), ElementsAre("park a (models_max)"));
+  EXPECT_THAT(actions_of({"", 1, 1000, {busy(fresh), busy(old)}, {}}), IsEmpty());
+  EXPECT_THAT(actions_of({"", 1, 1000, {fresh, pinned(old)}, {}}), ElementsAre("park a (models_max)"));
+  EXPECT_THAT(actions_of({"", 0, 150, {fresh, old}, {}}), ElementsAre("park b (memory)"));
+  EXPECT_THAT(actions_of({"", 0, 110, {fresh, version("b", kParked)}, {}}), ElementsAre("park a (memory)"));
+}
+
+TEST(Planner, AParkedOneIsInspectedAgainForOtherBudgets) {
+  Candidate parked = wanted(version("a", kParked), 0s);
+  parked.inspection = InspectionState::kNeeded;
+  EXPECT_THAT(actions_of({"", 0, 1000, {parked}, {}}), ElementsAre("load a"));
+  parked.stale = true;
+  EXPECT_THAT(actions_of({"", 0, 1000, {parked}, {}}), ElementsAre("inspect a"));
+  parked.inspection = InspectionState::kDone;
+  EXPECT_THAT(actions_of({"", 0, 1000, {parked}, {}}), ElementsAre("load a"));
+}
+
 TEST(Planner, ARefusalSaysWhatIsNeededFreeAndEvictable) {
   const Case c{
       "",

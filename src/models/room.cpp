@@ -92,6 +92,8 @@ bool Room::count_fits(std::size_t index) const {
   return snapshot_->models_max == 0 || loaded_ + (counted_[index] ? 0 : 1) <= snapshot_->models_max;
 }
 
+bool Room::count_within() const { return snapshot_->models_max == 0 || loaded_ <= snapshot_->models_max; }
+
 bool Room::fits(std::size_t index) {
   if (!count_fits(index)) return false;
   const Charge* before = charges_[index];

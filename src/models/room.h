@@ -18,6 +18,9 @@ class Room {
   /// Whether `index` could become hot beside everything else.
   [[nodiscard]] bool fits(std::size_t index);
   [[nodiscard]] bool count_fits(std::size_t index) const;
+  /// Whether what is there is within the limits.
+  [[nodiscard]] bool count_within() const;
+  [[nodiscard]] bool memory_within() const { return usage_.within(snapshot_->budgets); }
   [[nodiscard]] const Usage& usage() const { return usage_; }
 
  private:

@@ -6,6 +6,10 @@ target_compile_options(switchyard_warnings INTERFACE -Wall -Wextra -Wpedantic -W
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Werror=thread-safety>)
 
+# llama.cpp's own copy of nlohmann/json lies in its archives. g++ and clang lay out its ordered objects
+# differently, so ours has another namespace: the linker must not take one's function for the other's.
+add_compile_definitions(NLOHMANN_JSON_NAMESPACE_NO_VERSION=1)
+
 if(SWITCHYARD_SANITIZER STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g)
   add_link_options(-fsanitize=address,undefined)

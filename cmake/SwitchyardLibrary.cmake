@@ -19,7 +19,7 @@ function(switchyard_library name)
     add_executable(${name}_test ${ARG_TESTS})
     target_link_libraries(${name}_test PRIVATE ${target} ${ARG_TEST_DEPENDS} switchyard_warnings
                                                GTest::gmock GTest::gtest_main)
-    gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
+    gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
                          PROPERTIES TIMEOUT 300)
     set_property(GLOBAL APPEND PROPERTY SWITCHYARD_TEST_TARGETS ${name}_test)
   endif()

@@ -6,6 +6,7 @@
 
 #include "cli/chat.h"
 #include "cli/client.h"
+#include "cli/load_log.h"
 #include "cli/load_progress.h"
 #include "cli/model_tables.h"
 #include "cli/program.h"
@@ -21,6 +22,41 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
+
+TEST(LoadLog, SaysThatALoadBeginsGoesOnAndHowItEnded) {
+  FakeClock clock;
+  telemetry::EventBus events;
+  std::vector<std::string> lines;
+  const LoadLog log(events, [&](const std::string& line) { lines.push_back(line); }, clock);
+  const auto publish = [&](const std::string& type, std::map<std::string, std::string> text,
+                           std::map<std::string, double> numbers) {
+    events.publish({.id = 0,
+                    .at = {},
+                    .type = type,
+                    .model = "m",
+                    .version = "1",
+                    .text = std::move(text),
+                    .numbers = std::move(numbers)});
+  };
+  publish("load_progress", {{"stage", "text_model"}}, {{"progress", 0.1}});  // of nothing that loads
+  publish("state", {{"to", "loading"}, {"cause", "request"}}, {});
+  clock.advance(1s);
+  publish("load_progress", {{"stage", "text_model"}}, {{"progress", 0.2}});
+  clock.advance(1s);
+  publish("load_progress", {{"stage", "text_model"}}, {{"progress", 0.45}});
+  publish("state", {{"to", "warming"}}, {});
+  publish("state",
+          {{"to", "hot"},
+           {"origin", "cold"},
+           {"n_ctx_chosen_by", " (the most that the budget admits)"},
+           {"n_gpu_layers", "12"}},
+          {{"n_ctx", 4096}, {"n_ctx_train", 8192}, {"n_layers", 30}});
+  publish("state", {{"to", "hot"}, {"origin", "parked"}}, {});
+  EXPECT_THAT(lines,
+              ElementsAre("m@1 is loading (request)", "m@1 is loading: 45 % of text_model",
+                          "m@1 has a context of 4096 of 8192 tokens (the most that the budget admits), "
+                          "12 of 30 layers on the GPU"));
+}
 
 TEST(ServeFlags, OwnFlagsAndLlamaServersTogether) {
   const std::vector<std::string> words = {"--models-dir", "/m",       "--memory-budget=2GiB",

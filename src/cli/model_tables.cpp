@@ -53,6 +53,12 @@ std::string error_of(const Json& version) {
   return error == version.end() || !error->is_object() ? std::string() : text_or(*error, "message", "");
 }
 
+/// How many of its layers are on a GPU: "12/30", or "-" for none.
+std::string gpu_layers_of(const Json& version) {
+  const std::string layers = text_or(version.value("resolved_args", Json::object()), "n-gpu-layers", "0");
+  return layers == "0" ? "-" : layers + "/" + text_or(version, "n_layers");
+}
+
 std::string aliases_of(const Json& aliases, const std::string& id) {
   std::string names;
   for (const Json& alias : aliases.value("aliases", Json::array())) {
@@ -73,16 +79,17 @@ std::string model_table(const Json& answer, const Json& aliases) {
       rows.push_back({name_of(model, version), state_of(version), text_or(version, "architecture"),
                       params > 0 ? format_count(static_cast<std::uint64_t>(params)) : "-",
                       size_text(static_cast<std::uint64_t>(number_or(version, "file_size", 0))),
-                      text_or(version, "n_ctx"), text_or(version, "n_slots"), size_text(bytes_of(version)),
-                      aliases_of(aliases, text_or(version, "id"))});
+                      text_or(version, "n_ctx"), gpu_layers_of(version), text_or(version, "n_slots"),
+                      size_text(bytes_of(version)), aliases_of(aliases, text_or(version, "id"))});
       if (const std::string error = error_of(version); !error.empty()) {
         errors += fmt::format("{}: {}\n", name_of(model, version), error);
       }
     }
   }
   if (rows.empty()) return "The server has no models: give it --models-dir, --models-preset or --config.\n";
-  return format_table({"NAME", "STATE", "KIND", "PARAMS", "FILE", "CONTEXT", "SLOTS", "MEMORY", "ALIASES"},
-                      rows, {3, 4, 5, 6, 7}) +
+  return format_table(
+             {"NAME", "STATE", "KIND", "PARAMS", "FILE", "CONTEXT", "GPU", "SLOTS", "MEMORY", "ALIASES"},
+             rows, {3, 4, 5, 6, 7, 8}) +
          (errors.empty() ? "" : "\n" + errors);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "cli/load_log.h"
 #include "cli/reload.h"
 #include "config/catalog.h"
 #include "engine/in_process.h"
@@ -12,6 +13,7 @@
 #include "http/server.h"
 #include "models/manager.h"
 #include "telemetry/event_bus.h"
+#include "telemetry/log.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::cli {
@@ -44,6 +46,7 @@ class ServerProcess {
   // In the order in which they depend on each other.
   telemetry::EventBus events_;
   telemetry::EventBus::Subscription log_;  ///< what happens to models, in the log
+  LoadLog load_log_{events_, [](const std::string& line) { telemetry::log_info("models", "{}", line); }};
   std::unique_ptr<engine::EngineLoader> loader_;
   std::unique_ptr<engine::ProcessRoutes> process_routes_;
   ThreadPool executor_{"models", 64};

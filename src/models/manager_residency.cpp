@@ -30,6 +30,24 @@ std::string_view cause_of(const Entry& entry) {
 
 }  // namespace
 
+namespace {
+
+/// With which context and layers it was loaded, for the log and for whoever listens.
+void describe_size(const Entry& entry, telemetry::Event& event) {
+  if (!entry.inspection) return;
+  const engine::Inspection& inspection = *entry.inspection;
+  event.numbers["n_ctx"] = inspection.n_ctx;
+  event.numbers["n_ctx_train"] = inspection.n_ctx_train;
+  event.numbers["n_layers"] = inspection.n_layers;
+  const auto given = entry.spec().args.find("ctx-size");
+  if (given == entry.spec().args.end() || given->second == "0")
+    event.text["n_ctx_chosen_by"] = " (the most that the budget admits)";
+  const auto layers = inspection.resolved_args.find("n-gpu-layers");
+  if (layers != inspection.resolved_args.end()) event.text["n_gpu_layers"] = layers->second;
+}
+
+}  // namespace
+
 void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, const Error* error) {
   const State from = entry.state();
   if (const Status moved = entry.life.move_to(to); !moved) {
@@ -49,6 +67,7 @@ void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, c
   if (to == State::kHot && from == State::kWarming) {
     event.numbers["load_ms"] = in_ms(time - entry.load_began);
     event.text["origin"] = entry.weights_were_held ? "parked" : "cold";
+    describe_size(entry, event);
   }
   entry.since = time;
   queue([this, event = std::move(event)]() mutable { dependencies_.events.publish(std::move(event)); });

@@ -37,3 +37,11 @@ set(LLAMA_USE_PREBUILT_UI OFF CACHE BOOL "" FORCE)
 set(LLAMA_TOOLS_INSTALL OFF CACHE BOOL "" FORCE)
 set(LLAMA_TESTS_INSTALL OFF CACHE BOOL "" FORCE)
 add_subdirectory("${SWITCHYARD_LLAMA_DIR}" llama.cpp EXCLUDE_FROM_ALL)
+
+# Slots and prompt cache are private to tools/server/server-context.cpp. A file of ours that includes
+# it takes its place in the library, and so reaches them without a change to llama.cpp.
+get_target_property(server_context_sources server-context SOURCES)
+list(TRANSFORM server_context_sources REPLACE "^server-context\\.cpp$"
+     "${PROJECT_SOURCE_DIR}/src/engine/server_context_conversations.cpp")
+set_target_properties(server-context PROPERTIES SOURCES "${server_context_sources}")
+target_include_directories(server-context PRIVATE ${PROJECT_SOURCE_DIR}/src)

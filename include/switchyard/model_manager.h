@@ -40,8 +40,14 @@ struct ModelManagerOptions {
   /// The `switchyard` program: unknown files are read in a child of it, which may crash alone. Empty:
   /// looked for beside this program, in ../bin and in PATH.
   std::string helper_path = SWITCHYARD_HELPER_PATH;
-  /// Folder where what was learnt of files is kept for the next run; empty: it is not kept.
+  /// Folder where what was learnt of files, and conversations, are kept for the next run; empty: they
+  /// are not kept.
   std::string data_dir = {};
+  /// Bytes for conversations whose model is away (parked, unloaded), out of the memory budget: none =
+  /// 256 MiB, at most a sixteenth of the budget; 0: they are not kept in memory.
+  std::optional<ByteSize> conversations_memory = {};
+  /// And for their files in `data_dir`; 0: they are not kept there.
+  ByteSize conversations_disk = ByteSize::gib(4);
 };
 
 /// One version of one model.

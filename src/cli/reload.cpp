@@ -71,6 +71,9 @@ Json changed_settings(const config::Catalog& before, const config::Catalog& afte
   note(a.autoload != b.autoload, "autoload");
   note(before.default_model != after.default_model, "default_model");
   note(a.data_dir != b.data_dir, "data_dir");
+  note(before.limits.conversations != after.limits.conversations ||
+           a.conversations_on_disk != b.conversations_on_disk,
+       "conversations");
   note(a.cores != b.cores, "cores");
   note(a.shutdown_timeout != b.shutdown_timeout, "shutdown_timeout");
   return changed;
@@ -144,7 +147,9 @@ Result<std::string> Reloader::reload() {
     return std::unexpected(set.error());
   }
   if (const Status set = apply_aliases(*next); !set) return std::unexpected(set.error());
-  dependencies_.manager.set_limits(next->limits);
+  models::Limits limits = next->limits;
+  limits.conversations = dependencies_.manager.limits().conversations;  // as the store was made
+  dependencies_.manager.set_limits(limits);
   std::string changes = describe_changes(current_, *next);
   telemetry::log_info("config", "reloaded: {}", changes);
   telemetry::Event event;

@@ -89,13 +89,27 @@ std::string ServerProcess::prepare_data_dir() const {
                            error ? error.message() : "it is no folder");
     return {};
   }
-  return dir + "/inspections.sqlite";
+  return dir;
+}
+
+engine::LoaderOptions ServerProcess::loader_options() const {
+  engine::LoaderOptions options{.helper_path = own_path(), .threads = catalog_.server.cores};
+  options.conversations.memory = catalog_.limits.conversations;
+  options.conversations.disk = catalog_.server.conversations_on_disk;
+  auto& versions = options.conversations.versions.emplace();
+  for (const models::ModelDefinition& model : catalog_.models) {
+    for (const engine::ModelSpec& spec : model.versions) versions.emplace_back(spec.model, spec.version);
+  }
+  if (const std::string dir = prepare_data_dir(); !dir.empty()) {
+    options.cache_path = dir + "/inspections.sqlite";
+    options.conversations.folder = dir + "/conversations";
+  }
+  return options;
 }
 
 Status ServerProcess::start_parts() {
   log_ = events_.subscribe(log_event);
-  loader_ = engine::make_in_process_loader(
-      {.helper_path = own_path(), .cache_path = prepare_data_dir(), .threads = catalog_.server.cores});
+  loader_ = engine::make_in_process_loader(loader_options());
   for (const engine::ArgMap* args : {&sources_.environment, &sources_.command_line}) {
     if (const Status applied = engine::apply_process_args(*args); !applied) return applied;
   }
@@ -133,6 +147,7 @@ http::AppOptions ServerProcess::app_options() {
   options.build_info = engine::llama_build_info();
   options.max_calls = server.max_calls;
   options.resolve = [this](std::string_view name) { return switcher_->resolve(name); };
+  options.conversations = [this] { return loader_->conversations(); };
   options.reload_config = [this] { return reloader_->reload(); };
   if (!catalog_.single_model) {
     options.reload_catalog = [this]() -> Status {

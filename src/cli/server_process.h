@@ -39,6 +39,8 @@ class ServerProcess {
   Status start_parts();
   [[nodiscard]] http::AppOptions app_options();
   [[nodiscard]] http::ServerOptions server_options() const;
+  [[nodiscard]] engine::LoaderOptions loader_options() const;
+  /// Empty when nothing can be kept over a restart.
   [[nodiscard]] std::string prepare_data_dir() const;
 
   const config::Sources sources_;

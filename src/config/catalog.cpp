@@ -19,6 +19,17 @@ namespace {
 
 using engine::ArgMap;
 
+/// Unset: as much as an engine's own prompt cache takes.
+Result<ByteSize> conversations_in_memory(const ConversationsSection& yaml, ByteSize memory_budget) {
+  const ByteSize unset = std::min(ByteSize::mib(256), ByteSize(memory_budget.bytes() / 16));
+  const ByteSize chosen = yaml.memory.value_or(unset);
+  if (chosen < memory_budget) return chosen;
+  return fail(
+      ErrorCode::kInvalidArgument,
+      fmt::format("conversations.memory is {} and leaves nothing of the memory budget of {} for models",
+                  chosen.to_string(), memory_budget.to_string()));
+}
+
 models::Limits build_limits(const Sources& sources, const LimitsSection& yaml) {
   models::Limits limits;
   limits.memory_budget =
@@ -314,6 +325,9 @@ Result<Catalog> build_catalog(const Sources& given) {
   if (!server) return std::unexpected(server.error());
   catalog.server = std::move(*server);
   catalog.limits = build_limits(sources, file.limits);
+  const Result<ByteSize> kept = conversations_in_memory(file.conversations, catalog.limits.memory_budget);
+  if (!kept) return std::unexpected(kept.error());
+  catalog.limits.conversations = *kept;
 
   Layers layers{.command_line = model_args(sources.command_line),
                 .yaml_defaults = file.defaults,

@@ -251,6 +251,19 @@ TEST_F(CatalogTest, Faults) {
               HasSubstr("--alias names one model"));
 }
 
+TEST_F(CatalogTest, ConversationsAreBoundedAndLeaveRoomForModels) {
+  const auto unset = build_catalog(with({}, "limits: {memory_budget: 1GiB}\n"));
+  EXPECT_EQ(unset->limits.conversations, ByteSize::mib(64));
+  EXPECT_EQ(unset->server.conversations_on_disk, ByteSize::gib(4));
+  EXPECT_EQ(build_catalog(with({}, "limits: {memory_budget: 64GiB}\n"))->limits.conversations,
+            ByteSize::mib(256));
+  const auto set = build_catalog(with({}, "conversations: {memory: 0, disk: 0}\n"));
+  EXPECT_EQ(set->limits.conversations, ByteSize());
+  EXPECT_EQ(set->server.conversations_on_disk, ByteSize());
+  EXPECT_THAT(error_of(with({}, "limits: {memory_budget: 1GiB}\nconversations: {memory: 1GiB}\n")),
+              HasSubstr("leaves nothing of the memory budget"));
+}
+
 TEST_F(CatalogTest, LimitsByPrecedence) {
   Sources sources = with({}, "limits: {models_max: 2, memory_budget: 3GiB}\n");
   sources.environment = {{"models-max", "7"}};

@@ -59,6 +59,19 @@ constexpr Key<LimitsSection> kLimits[] = {
     {"cores", "count", "physical cores", "Cores that busy engines share.", SWITCHYARD_READ(cores)},
 };
 
+constexpr Key<ConversationsSection> kConversations[] = {
+    {"memory", "size", "256 MiB, at most a sixteenth of the memory budget",
+     "Most bytes of conversations kept in memory, taken off the memory budget; 0 for none.",
+     [](YamlReader& reader, const YAML::Node& node, ConversationsSection& section) {
+       reader.read_from_zero(node, section.memory);
+     }},
+    {"disk", "size", "4 GiB",
+     "Most bytes of conversations kept in the data folder, over restarts too; 0 for none.",
+     [](YamlReader& reader, const YAML::Node& node, ConversationsSection& section) {
+       reader.read_from_zero(node, section.disk);
+     }},
+};
+
 constexpr Key<ServerSection> kServer[] = {
     {"default_model", "text", "the only model, if there is one", "Answers requests that name no model.",
      [](YamlReader& reader, const YAML::Node& node, ServerSection& server) {
@@ -196,6 +209,10 @@ constexpr Key<ConfigFile> kTop[] = {
      [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
        read_section(r, n, "limits", c.limits, kLimits);
      }},
+    {"conversations", "section", "", "Where conversations stay while their model is away.",
+     [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
+       read_section(r, n, "conversations", c.conversations, kConversations);
+     }},
     {"defaults", "section", "", "For every model that does not say otherwise.",
      [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
        read_section(r, n, "defaults", c.defaults, kDefaults);
@@ -316,6 +333,7 @@ std::vector<DocumentedKey> documented_keys() {
   document<ConfigFile>(keys, "", kTop);
   document<ServerSection>(keys, "server", kServer);
   document<LimitsSection>(keys, "limits", kLimits);
+  document<ConversationsSection>(keys, "conversations", kConversations);
   document<DefaultsSection>(keys, "defaults", kDefaults);
   document<ModelSection>(keys, "models[]", kModels);
   document<VersionSection>(keys, "models[].versions[]", kVersions);

@@ -65,6 +65,12 @@ struct LimitsSection {
   std::optional<std::uint32_t> cores;
 };
 
+/// Where conversations stay while their model is away.
+struct ConversationsSection {
+  std::optional<ByteSize> memory;
+  std::optional<ByteSize> disk;
+};
+
 struct ServerSection {
   int default_model_line = 0;
   std::optional<std::string> default_model, host, api_key_file, models_dir, models_preset, api_prefix,
@@ -85,6 +91,7 @@ struct ConfigFile {
   std::string path;  ///< as given; errors begin with it
   ServerSection server;
   LimitsSection limits;
+  ConversationsSection conversations;
   DefaultsSection defaults;
   std::vector<ModelSection> models;
   std::vector<AliasSection> aliases;

@@ -197,6 +197,7 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
       sources.own.shutdown_timeout.value_or(yaml.shutdown_timeout.value_or(settings.shutdown_timeout));
   chosen.text("hf-token", settings.hf_token);
   chosen.flag("offline", std::nullopt, settings.offline);
+  settings.conversations_on_disk = file.conversations.disk.value_or(settings.conversations_on_disk);
   settings.cores = file.limits.cores.value_or(0);
   settings.log_level = chosen.number("log-verbosity", std::nullopt, 3);
   std::string verbose, disable;

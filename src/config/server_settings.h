@@ -34,7 +34,8 @@ struct ServerSettings {
   Duration shutdown_timeout = std::chrono::seconds(30);
   std::string hf_token;
   bool offline = false;
-  std::uint32_t cores = 0;  ///< that busy engines share; 0 = physical
+  ByteSize conversations_on_disk = ByteSize::gib(4);  ///< 0: none; in memory: models::Limits
+  std::uint32_t cores = 0;                            ///< that busy engines share; 0 = physical
   int log_level = 3;  ///< as llama-server's --verbosity: 1 errors, 2 warnings, 3 information, 4 and above all
   bool operator==(const ServerSettings&) const = default;
 };

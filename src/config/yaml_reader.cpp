@@ -123,11 +123,17 @@ void YamlReader::read(const YAML::Node& node, std::optional<Duration>& out) {
 }
 
 void YamlReader::read(const YAML::Node& node, std::optional<ByteSize>& out) {
+  std::optional<ByteSize> size;
+  read_from_zero(node, size);
+  if (size == ByteSize()) return report(node, "the size must be above 0");
+  if (size) out = size;
+}
+
+void YamlReader::read_from_zero(const YAML::Node& node, std::optional<ByteSize>& out) {
   const std::string* text = scalar(node);
   if (text == nullptr) return;
   const Result<ByteSize> size = ByteSize::parse(*text);
   if (!size) return report(node, size.error().message);
-  if (*size == ByteSize()) return report(node, "the size must be above 0");
   out = *size;
 }
 

@@ -40,6 +40,8 @@ class YamlReader {
   void read(const YAML::Node& node, std::optional<std::uint32_t>& out);
   void read(const YAML::Node& node, std::optional<Duration>& out);
   void read(const YAML::Node& node, std::optional<ByteSize>& out);
+  /// The same, but 0 is a size too: "none of it".
+  void read_from_zero(const YAML::Node& node, std::optional<ByteSize>& out);
   void read(const YAML::Node& node, std::map<std::string, ByteSize>& out);
   /// llama-server's options of one model, checked and canonical; lists become comma-separated.
   void read(const YAML::Node& node, engine::ArgMap& out);

@@ -2,18 +2,31 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/api/engine.h"
 #include "engine/api/process_routes.h"
 
 namespace switchyard::engine {
 
+/// Where conversations stay while their engine is away. By default nowhere.
+struct ConversationOptions {
+  ByteSize memory = {};     ///< most bytes in memory; 0: none
+  ByteSize disk = {};       ///< most bytes in `folder`; 0: none
+  std::string folder = {};  ///< survives a restart; empty: memory only
+  /// Model and version of all whose conversations may be in the folder; others are removed. Unset: all.
+  std::optional<std::vector<std::pair<std::string, std::string>>> versions = {};
+};
+
 struct LoaderOptions {
   std::string helper_path;  ///< `switchyard` binary, run as `switchyard inspect-child`; empty: this program
   std::string cache_path = {};  ///< SQLite file that keeps inspections over restarts; empty: memory only
   std::uint32_t threads = 0;    ///< cores to share between busy engines; 0 = physical cores
   ByteSize default_prompt_cache = ByteSize::mib(256);  ///< --cache-ram for models that do not say
+  ConversationOptions conversations = {};
 };
 
 /// Starts llama.cpp once for the process (backend, logger, stream sessions) and loads engines into

@@ -10,6 +10,7 @@
 #include "engine/engine_reply.h"
 #include "engine/thread_budget.h"
 #include "engine/weights_store.h"
+#include "telemetry/log.h"
 
 namespace switchyard::engine {
 namespace {
@@ -89,7 +90,8 @@ InProcessEngine::InProcessEngine(std::unique_ptr<common_params> params, std::str
 
 Result<std::unique_ptr<Engine>> InProcessEngine::load(
     std::unique_ptr<common_params> params, const std::string& tag, Experience& experience,
-    const std::function<void(const LoadProgress&)>& progress, const std::stop_token& stop) {
+    std::unique_ptr<SlotStateKeeper> conversations, const std::function<void(const LoadProgress&)>& progress,
+    const std::stop_token& stop) {
   const std::string path = params->model.path;
   const LogTag log_tag(tag);
   const LogCapture log;
@@ -121,6 +123,10 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
   engine->context_.set_state_callback([](server_state, const json&) {});
   engine->weights_ = weights.keep();
   engine->routes_.update_meta(engine->context_);
+  if (conversations != nullptr) {
+    engine->keeper_ = std::move(conversations);
+    engine->conversations_ = connect_conversations(engine->context_, *engine->keeper_);
+  }
   engine->start_loop();
   if (!experience.proven) {
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 0});
@@ -171,6 +177,11 @@ InProcessEngine::~InProcessEngine() {
   if (loop_.joinable()) {
     context_.terminate();
     loop_.join();
+    try {
+      if (conversations_ != nullptr) conversations_->hand_over();
+    } catch (const std::exception& e) {
+      telemetry::log_warning(tag_, "its conversations are lost: {}", e.what());
+    }
   }
 }
 

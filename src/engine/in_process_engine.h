@@ -8,6 +8,7 @@
 #include "common.h"
 #include "engine/api/engine.h"
 #include "engine/context_probe.h"
+#include "engine/slot_state.h"
 #include "server-context.h"
 
 namespace switchyard::engine {
@@ -23,9 +24,11 @@ class InProcessEngine final : public Engine {
   };
 
   /// Loads; see EngineLoader::load. `tag` ("model@version") names it in log lines. `experience` is
-  /// used and, on success, added to.
+  /// used and, on success, added to. `conversations`, where given, gets what the slots know when the
+  /// engine ends, and gives it back to the requests that continue it.
   static Result<std::unique_ptr<Engine>> load(std::unique_ptr<common_params> params, const std::string& tag,
                                               Experience& experience,
+                                              std::unique_ptr<SlotStateKeeper> conversations,
                                               const std::function<void(const LoadProgress&)>& progress,
                                               const std::stop_token& stop);
   ~InProcessEngine() override;
@@ -50,6 +53,8 @@ class InProcessEngine final : public Engine {
   std::shared_ptr<Weights> weights_;
   server_context context_;
   server_routes routes_;
+  std::unique_ptr<SlotStateKeeper> keeper_;
+  std::unique_ptr<SlotConversations> conversations_;  // null when they are not kept
   std::thread loop_;
   EngineSample before_users_;  // what the proof itself counted, taken off every sample
 

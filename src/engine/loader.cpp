@@ -3,17 +3,20 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "base/mutex.h"
 #include "build-info.h"
 #include "common.h"
 #include "engine/bridge.h"
+#include "engine/conversation_store.h"
 #include "engine/engine_reply.h"
 #include "engine/in_process.h"
 #include "engine/in_process_engine.h"
 #include "engine/inspector.h"
 #include "engine/params.h"
+#include "engine/state_shape.h"
 #include "engine/thread_budget.h"
 #include "engine/weights_store.h"
 #include "server-stream.h"
@@ -37,6 +40,24 @@ class KeyedMutexes {
   Mutex mutex_;
   std::map<std::string, std::weak_ptr<Mutex>> mutexes_ GUARDED_BY(mutex_);
 };
+
+std::string version_name(const std::string& model, const std::string& version) {
+  return model + "@" + version;
+}
+
+/// Null when nothing is to be kept.
+std::unique_ptr<ConversationStore> make_store(const ConversationOptions& options) {
+  const bool disk = options.disk > ByteSize(0) && !options.folder.empty();
+  if (options.memory == ByteSize(0) && !disk) return nullptr;
+  auto store = std::make_unique<ConversationStore>(
+      ConversationStore::Options{.memory = options.memory, .disk = options.disk, .folder = options.folder});
+  if (options.versions) {
+    std::set<std::string> names;
+    for (const auto& [model, version] : *options.versions) names.insert(version_name(model, version));
+    store->forget_all_but(names);
+  }
+  return store;
+}
 
 /// An engine whose end takes its turn among those that share its weights.
 class SerialisedEngine final : public Engine {
@@ -69,7 +90,8 @@ class InProcessLoader final : public EngineLoader {
   explicit InProcessLoader(const LoaderOptions& options)
       : inspector_(options.helper_path.empty() ? std::filesystem::read_symlink("/proc/self/exe").string()
                                                : options.helper_path,
-                   options.cache_path, options.default_prompt_cache) {
+                   options.cache_path, options.default_prompt_cache),
+        conversations_(make_store(options.conversations)) {
     start_process_bridge();
     set_thread_budget(options.threads);
   }
@@ -97,11 +119,21 @@ class InProcessLoader final : public EngineLoader {
     if (weights_are_held(inspection.weights_key)) experience = known(key);
     experience.weights_key = inspection.weights_key;
     if (experience.proven) (*params)->warmup = false;
-    auto engine = InProcessEngine::load(std::move(*params), spec.model + "@" + spec.version, experience,
-                                        progress, stop);
+    const std::string name = version_name(spec.model, spec.version);
+    auto engine = InProcessEngine::load(
+        std::move(*params), name, experience,
+        conversations_ == nullptr ? nullptr : conversations_->open(name, state_shape(inspection)), progress,
+        stop);
     if (!engine) return std::unexpected(engine.error());
     remember(key, std::move(experience));
     return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
+  }
+
+  void forget(const std::string& model, const std::string& version) override {
+    if (conversations_ != nullptr) conversations_->forget(version_name(model, version));
+  }
+  [[nodiscard]] ConversationStats conversations() const override {
+    return conversations_ == nullptr ? ConversationStats{} : conversations_->stats();
   }
 
  private:
@@ -120,6 +152,7 @@ class InProcessLoader final : public EngineLoader {
   }
 
   Inspector inspector_;
+  const std::unique_ptr<ConversationStore> conversations_;
   KeyedMutexes turns_;
   Mutex mutex_;
   std::map<std::string, InProcessEngine::Experience> experience_ GUARDED_BY(mutex_);

@@ -107,6 +107,8 @@ class ScriptedLoader final : public engine::EngineLoader {
     if (auto loaded = during_load(); !loaded) return std::unexpected(loaded.error());
     return std::make_unique<ScriptedEngine>(answer_, spec.model);
   }
+  void forget(const std::string&, const std::string&) override {}
+  [[nodiscard]] engine::ConversationStats conversations() const override { return {}; }
 
  private:
   const Answer answer_;

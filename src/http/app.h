@@ -57,6 +57,8 @@ struct AppOptions {
   // sentence that says so. These may block: they are called on a worker thread.
   /// What a name means; empty: Manager::resolve(). Must be quick: called on the loop thread.
   std::function<Result<models::VersionRef>(std::string_view name)> resolve = {};
+  /// What is kept of conversations, for the metrics. Must be quick.
+  std::function<engine::ConversationStats()> conversations = {};
   /// Looks for new and changed models (GET /models?reload=1).
   std::function<Status()> reload_catalog = {};
   /// Applies the config file's differences; JSON text that says what changed.

@@ -126,4 +126,25 @@ std::vector<MetricFamily> model_families(const std::vector<models::ModelStatus>&
           std::move(bytes), std::move(evictions), std::move(loads)};
 }
 
+std::vector<MetricFamily> conversation_families(const engine::ConversationStats& stats) {
+  const auto number = [](std::uint64_t value) { return static_cast<double>(value); };
+  return {{"switchyard_conversation_bytes",
+           "Bytes of kept conversations, by tier",
+           MetricType::kGauge,
+           {{{{"tier", "memory"}}, number(stats.memory_bytes.bytes())},
+            {{{"tier", "disk"}}, number(stats.disk_bytes.bytes())}}},
+          {"switchyard_conversations",
+           "Kept conversations, by tier; one may be in both",
+           MetricType::kGauge,
+           {{{{"tier", "memory"}}, number(stats.in_memory)}, {{{"tier", "disk"}}, number(stats.on_disk)}}},
+          {"switchyard_conversations_total",
+           "Conversations by what became of them: saved by an engine, restored into one, dropped for want of "
+           "room, unreadable",
+           MetricType::kCounter,
+           {{{{"event", "saved"}}, number(stats.saved)},
+            {{{"event", "restored"}}, number(stats.restored)},
+            {{{"event", "dropped"}}, number(stats.dropped)},
+            {{{"event", "unreadable"}}, number(stats.unreadable)}}}};
+}
+
 }  // namespace switchyard::http

@@ -18,4 +18,8 @@ namespace switchyard::http {
 [[nodiscard]] std::vector<telemetry::MetricFamily> model_families(
     const std::vector<models::ModelStatus>& models, const models::Counters& counters);
 
+/// What is kept of conversations whose engine is away.
+[[nodiscard]] std::vector<telemetry::MetricFamily> conversation_families(
+    const engine::ConversationStats& stats);
+
 }  // namespace switchyard::http

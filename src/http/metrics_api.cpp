@@ -40,6 +40,11 @@ std::string MetricsApi::text() const {
   auto models = model_families(services_.manager.list(), services_.manager.counters());
   families.insert(families.end(), std::make_move_iterator(models.begin()),
                   std::make_move_iterator(models.end()));
+  if (services_.options.conversations) {
+    auto kept = conversation_families(services_.options.conversations());
+    families.insert(families.end(), std::make_move_iterator(kept.begin()),
+                    std::make_move_iterator(kept.end()));
+  }
   families.push_back(
       {"switchyard_build_info",
        "1, with the versions as labels",

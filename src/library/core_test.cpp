@@ -80,6 +80,8 @@ class FakeLoader final : public engine::EngineLoader {
     }
     return std::make_unique<FakeEngine>(spec.version);
   }
+  void forget(const std::string&, const std::string&) override {}
+  engine::ConversationStats conversations() const override { return {}; }
 };
 
 class CoreTest : public testing::Test {

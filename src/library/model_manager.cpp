@@ -27,6 +27,7 @@ Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
       return fail(ErrorCode::kInvalidArgument, fmt::format("data_dir '{}' cannot be made", options.data_dir),
                   error.message());
     }
+    loader.conversations.folder = (std::filesystem::path(options.data_dir) / "conversations").string();
     loader.cache_path = (std::filesystem::path(options.data_dir) / "inspections.db").string();
   }
   models::Limits limits;
@@ -34,6 +35,13 @@ Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
   limits.max_wait = options.max_wait;
   limits.memory_budget =
       options.memory_budget > ByteSize(0) ? options.memory_budget : default_memory_budget();
+  limits.conversations = options.conversations_memory.value_or(
+      std::min(ByteSize::mib(256), ByteSize(limits.memory_budget.bytes() / 16)));
+  if (limits.conversations >= limits.memory_budget) {
+    return fail(ErrorCode::kInvalidArgument, "conversations_memory must be less than the memory budget");
+  }
+  loader.conversations.memory = limits.conversations;
+  loader.conversations.disk = options.conversations_disk;
   return ModelManager(
       std::make_shared<library::Core>(engine::make_in_process_loader(std::move(loader)), limits));
 }

@@ -56,6 +56,9 @@ class FakeWorld {
   int alive(const std::string& model) const {
     return with([&] { return count(alive_, model); });
   }
+  std::vector<std::string> forgotten() const {
+    return with([&] { return forgotten_; });
+  }
   int pages_released() const { return pages_released_; }
   /// Uses of engines that were already destroyed, loads at once of one version and the like.
   int wrongs() const { return wrongs_; }
@@ -76,6 +79,7 @@ class FakeWorld {
   std::map<std::string, int> loads_, inspected_, alive_;
   std::map<std::string, int> engines_by_key_;
   std::set<std::string> loading_;
+  std::vector<std::string> forgotten_;
   std::atomic<int> pages_released_ = 0;
   std::atomic<int> wrongs_ = 0;
 };
@@ -188,6 +192,10 @@ class FakeLoader final : public engine::EngineLoader {
     progress({"warmup", {"text_model", "warmup"}, 1});
     return std::make_unique<FakeEngine>(world_, spec.model, inspection.weights_key);
   }
+  void forget(const std::string& model, const std::string& version) override {
+    world_.with([&] { world_.forgotten_.push_back(model + "@" + version); });
+  }
+  [[nodiscard]] engine::ConversationStats conversations() const override { return {}; }
 
  private:
   FakeWorld& world_;

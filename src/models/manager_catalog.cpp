@@ -97,6 +97,7 @@ Manager::Impl::EntryPtr Manager::Impl::take_entry(Model& old, const std::string&
 void Manager::Impl::retire(const EntryPtr& entry, const EntryPtr& successor) {
   entry->gone = true;
   if (successor == nullptr) {
+    queue([this, ref = entry->ref] { dependencies_.loader.forget(ref.model, ref.version); });
     fail_waiters(
         *entry, {ErrorCode::kNotFound, "model '" + entry->ref.to_string() + "' is no longer in the catalog"});
   } else if (!entry->waiters.empty()) {
@@ -147,12 +148,13 @@ Limits Manager::Impl::limits() const {
 
 Budgets Manager::Impl::budgets() const {
   Budgets budgets = limits_.device_budgets;
-  budgets["host"] = limits_.memory_budget;
+  budgets["host"] = limits_.memory_budget - limits_.conversations;
   return budgets;
 }
 
 engine::InspectOptions Manager::Impl::inspect_options() const {
-  return {.host_budget = limits_.memory_budget, .device_budgets = limits_.device_budgets};
+  return {.host_budget = limits_.memory_budget - limits_.conversations,
+          .device_budgets = limits_.device_budgets};
 }
 
 Counters Manager::Impl::counters() const {

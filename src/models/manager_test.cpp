@@ -349,6 +349,21 @@ TEST_F(ManagerTest, WaitersOfARemovedModelGetNotFoundAndABadCatalogChangesNothin
   EXPECT_EQ(a.error->code, ErrorCode::kNotFound);
 }
 
+TEST_F(ManagerTest, OnlyAVersionThatIsGoneLosesItsConversations) {
+  start({model_called("same"), model_called("changed"), model_called("removed")});
+  auto changed = model_called("changed");
+  changed.versions[0].args["temperature"] = "1";
+  ASSERT_TRUE(manager_->set_catalog({model_called("same"), changed}, Manager::Preload::kNo));
+  EXPECT_THAT(world_.forgotten(), ElementsAre("removed@1"));
+}
+
+TEST_F(ManagerTest, KeptConversationsAreNoRoomForModels) {
+  limits_.memory_budget = ByteSize::mib(110);
+  limits_.conversations = ByteSize::mib(20);
+  start({model_called("a")});
+  EXPECT_EQ(ask_and_run("a").error->code, ErrorCode::kDoesNotFit) << "it takes 100 MiB";
+}
+
 TEST_F(ManagerTest, NamesResolveToTheNewestVersion) {
   auto model = model_called("gemma");
   model.versions.push_back(model.versions[0]);

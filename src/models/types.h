@@ -58,6 +58,7 @@ struct ModelDefinition {
 struct Limits {
   std::uint32_t models_max = 4;  ///< hot engines, loading and draining ones included; 0 = no limit
   ByteSize memory_budget;        ///< for the host; must be > 0
+  ByteSize conversations = {};   ///< of it, for conversations kept in memory: never a model's
   std::map<std::string, ByteSize> device_budgets = {};  ///< per ggml device
   Duration max_wait =
       std::chrono::seconds(5);  ///< a held request waits this long before a busy model must give way

@@ -154,6 +154,16 @@ struct LoadProgress {
   double value = 0;
 };
 
+/// What is kept of conversations whose engine has left, and what became of them since the start.
+struct ConversationStats {
+  ByteSize memory_bytes, disk_bytes;
+  std::uint64_t in_memory = 0, on_disk = 0;  ///< conversations now; one may be in both
+  std::uint64_t saved = 0;                   ///< came from an engine
+  std::uint64_t restored = 0;                ///< went back into one
+  std::uint64_t dropped = 0;                 ///< left both tiers for want of room
+  std::uint64_t unreadable = 0;              ///< files that were damaged, states that llama.cpp did not take
+};
+
 /// Makes engines. Any thread, several at once; every call blocks.
 class EngineLoader {
  public:
@@ -172,6 +182,10 @@ class EngineLoader {
   [[nodiscard]] virtual Result<std::unique_ptr<Engine>> load(
       const ModelSpec& spec, const Inspection& inspection,
       const std::function<void(const LoadProgress&)>& progress, std::stop_token stop) = 0;
+
+  /// The version is in the catalog no more: what is kept of its conversations goes. Does not block.
+  virtual void forget(const std::string& model, const std::string& version) = 0;
+  [[nodiscard]] virtual ConversationStats conversations() const = 0;
 };
 
 }  // namespace switchyard::engine

@@ -1,0 +1,171 @@
+// Conversations of real engines that leave and come back: a model with full attention and one with
+// sliding windows, from the models folder (scripts/fetch-models), skipped where they are absent.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "engine/in_process.h"
+
+namespace switchyard::engine {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kSmolLm2 = "SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr const char* kGemma3 = "gemma-3-270m-q4_k_m.gguf";
+
+/// A text of about 11 tokens a sentence that no other subject shares.
+std::string story(const std::string& subject, int sentences) {
+  std::string text = "A long story about " + subject + ".";
+  for (int i = 0; i < sentences; ++i) {
+    text += " On day " + std::to_string(i) + " the " + subject + " went to see the town.";
+  }
+  return text;
+}
+
+struct Turn {
+  std::string reply;
+  std::int64_t prompt = 0;  ///< tokens
+  std::int64_t cached = 0;  ///< of them not evaluated again
+};
+
+class ConversationsTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const char* folder = std::getenv("SWITCHYARD_MODELS");
+    file_ = std::filesystem::path(folder != nullptr ? folder : SWITCHYARD_SOURCE_DIR "/models") / GetParam();
+    if (!std::filesystem::exists(file_)) GTEST_SKIP() << file_ << " is absent: run scripts/fetch-models";
+    start();
+  }
+  void TearDown() override {
+    loader_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  /// Anew, as after a restart of the program.
+  void start(ByteSize memory = ByteSize::gib(1), ByteSize disk = ByteSize::gib(1)) {
+    loader_.reset();
+    loader_ = make_in_process_loader({.helper_path = SWITCHYARD_INSPECT_HELPER,
+                                      .conversations = {.memory = memory, .disk = disk, .folder = folder_}});
+  }
+  std::unique_ptr<Engine> load(ArgMap more = {}, const std::string& version = "1") {
+    ModelSpec spec{.model = "m", .version = version, .reply_name = "m", .args = std::move(more)};
+    spec.args["model"] = file_.string();
+    spec.args.try_emplace("ctx-size", "4096");
+    spec.args.try_emplace("threads", "1");
+    spec.args.try_emplace("parallel", "1");
+    auto inspection = loader_->inspect(spec, {.host_budget = ByteSize::gib(8)}, {});
+    EXPECT_TRUE(inspection) << inspection.error().to_string();
+    auto engine = loader_->load(spec, *inspection, [](const LoadProgress&) {}, {});
+    EXPECT_TRUE(engine) << engine.error().to_string();
+    return std::move(*engine);
+  }
+  static Turn say(Engine& engine, const std::string& prompt) {
+    const json body = {{"prompt", prompt}, {"n_predict", 12}, {"temperature", 0}};
+    const auto reply = engine.handle({.method = "POST",
+                                      .path = "/completion",
+                                      .params = {},
+                                      .query_string = "",
+                                      .headers = {},
+                                      .body = body.dump()});
+    const json answer = json::parse(reply->take_body());
+    EXPECT_EQ(reply->status(), 200) << answer;
+    const json& timings = answer.at("timings");
+    const std::int64_t cached = timings.at("cache_n");
+    return {.reply = answer.at("content"),
+            .prompt = cached + timings.at("prompt_n").get<std::int64_t>(),
+            .cached = cached};
+  }
+  static void expect_kept(const Turn& turn) { EXPECT_GE(turn.cached * 100, turn.prompt * 95) << turn.prompt; }
+
+  const std::string folder_ = testing::TempDir() + "engine_conversations_" + std::to_string(::getpid());
+  const std::string cats_ = story("cat", 60), dogs_ = story("dog", 60), hens_ = story("hen", 60);
+  std::filesystem::path file_;
+  std::unique_ptr<EngineLoader> loader_;
+};
+
+TEST_P(ConversationsTest, TheReplyIsTheOneWithoutTheTrip) {
+  auto staying = load({}, "staying");
+  const std::string next = cats_ + say(*staying, cats_).reply + " What did it see?";
+  const Turn undisturbed = say(*staying, next);
+  staying.reset();
+  auto engine = load();
+  EXPECT_EQ(say(*engine, cats_).cached, 0) << "another version's conversation is not taken";
+  const auto weights = engine->weights();
+  engine.reset();
+  engine = load();
+  const Turn after = say(*engine, next);
+  EXPECT_EQ(after.reply, undisturbed.reply);
+  expect_kept(after);
+  EXPECT_EQ(loader_->conversations().restored, 1U);
+}
+
+TEST_P(ConversationsTest, ItSurvivesARestartAndNothingElseIsTaken) {
+  auto engine = load();
+  const std::string next = cats_ + say(*engine, cats_).reply + " What did it see?";
+  const Turn undisturbed = say(*engine, next);
+  engine.reset();
+  start();
+  EXPECT_EQ(loader_->conversations().on_disk, 1U);
+  engine = load();
+  const Turn after = say(*engine, next);
+  EXPECT_EQ(after.reply, undisturbed.reply);
+  expect_kept(after);
+  engine.reset();
+  engine = load({{"cache-type-k", "q8_0"}});
+  EXPECT_EQ(say(*engine, next).cached, 0) << "made for another type of cache";
+}
+
+TEST_P(ConversationsTest, MoreOfThemThanSlots) {
+  for (const char* const prompt_cache : {"256", "0"}) {
+    auto engine = load({{"cache-ram", prompt_cache}}, prompt_cache);
+    std::map<const std::string*, std::string> next;
+    for (const std::string* text : {&cats_, &dogs_, &hens_})
+      next[text] = *text + say(*engine, *text).reply + " So";
+    for (const std::string* text : {&cats_, &dogs_, &hens_}) expect_kept(say(*engine, next[text]));
+    engine.reset();
+    engine = load({{"cache-ram", prompt_cache}}, prompt_cache);
+    for (const std::string* text : {&cats_, &dogs_, &hens_}) expect_kept(say(*engine, next[text] + " then"));
+  }
+}
+
+TEST_P(ConversationsTest, ALongCommonBeginningHidesNone) {
+  auto engine = load({{"parallel", "2"}});
+  const std::string one = cats_ + story("fox", 30), two = cats_ + story("owl", 30),
+                    three = cats_ + story("elk", 30);
+  for (const std::string* text : {&one, &two, &three}) say(*engine, *text);
+  for (const std::string* text : {&one, &two, &three}) expect_kept(say(*engine, *text + " So"));
+  engine.reset();
+  engine = load({{"parallel", "2"}});
+  for (const std::string* text : {&three, &one, &two}) expect_kept(say(*engine, *text + " So then"));
+}
+
+TEST_P(ConversationsTest, WithoutTiersNothingIsKept) {
+  start({}, {});
+  auto engine = load();
+  say(*engine, cats_);
+  engine.reset();
+  engine = load();
+  EXPECT_EQ(say(*engine, cats_).cached, 0);
+}
+
+TEST_P(ConversationsTest, EmbeddingsHaveNone) {
+  auto engine = load({{"embeddings", "true"}, {"pooling", "mean"}});
+  const auto reply = engine->handle({.method = "POST",
+                                     .path = "/embeddings",
+                                     .params = {},
+                                     .query_string = "",
+                                     .headers = {},
+                                     .body = json{{"content", story("cat", 5)}}.dump()});
+  EXPECT_EQ(reply->status(), 200);
+  engine.reset();
+  EXPECT_EQ(loader_->conversations().unreadable, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ConversationsTest, testing::Values(kSmolLm2, kGemma3),
+                         [](const auto& model) { return model.param == kGemma3 ? "Gemma3" : "SmolLM2"; });
+
+}  // namespace
+}  // namespace switchyard::engine

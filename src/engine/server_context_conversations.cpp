@@ -1,0 +1,278 @@
+// Compiled in llama.cpp's server-context library in the place of tools/server/server-context.cpp
+// (cmake/Llama.cmake): its slots and its prompt cache are defined there and nowhere else.
+#include "server-context.cpp"
+
+#include "engine/slot_state.h"
+
+namespace switchyard::engine {
+namespace {
+
+// An explicit instantiation may name private members: the standard's own way in, no header is changed.
+template <typename Tag, typename Tag::type Member>
+struct Reveal {
+  friend typename Tag::type member(Tag) { return Member; }
+};
+#define SWITCHYARD_REVEAL(Tag, Type, name)    \
+  struct Tag {                                \
+    using type = Type server_context_impl::*; \
+    friend type member(Tag);                  \
+  };                                          \
+  template struct Reveal<Tag, &server_context_impl::name>
+SWITCHYARD_REVEAL(Slots, std::vector<server_slot>, slots);
+SWITCHYARD_REVEAL(PromptCache, std::unique_ptr<server_prompt_cache>, prompt_cache);
+SWITCHYARD_REVEAL(Params, common_params, params_base);
+SWITCHYARD_REVEAL(Similarity, float, slot_prompt_similarity);
+#undef SWITCHYARD_REVEAL
+
+struct ProcessTask {
+  using type = bool (server_context_impl::*)(server_task&&, bool);
+  friend type member(ProcessTask);
+};
+template struct Reveal<ProcessTask, &server_context_impl::process_single_task>;
+
+/// Fewer tokens than this are evaluated again as fast as a state is copied.
+constexpr std::size_t kLeastGain = 32;
+constexpr std::size_t kLeastTokens = 16;
+
+/// The tokens as numbers; empty when there is an image or a sound among them.
+std::vector<std::int32_t> plain_tokens(const server_tokens& tokens) {
+  std::vector<std::int32_t> plain(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] == LLAMA_TOKEN_NULL) return {};
+    plain[i] = tokens[i];
+  }
+  return plain;
+}
+
+std::list<SlotState::Checkpoint> to_ours(std::list<common_prompt_checkpoint>&& theirs) {
+  std::list<SlotState::Checkpoint> ours;
+  for (common_prompt_checkpoint& c : theirs) {
+    ours.push_back({c.n_tokens, c.pos_min, c.pos_max, std::move(c.data_tgt), std::move(c.data_dft),
+                    std::move(c.data_spec)});
+  }
+  return ours;
+}
+
+std::list<common_prompt_checkpoint> to_theirs(const std::list<SlotState::Checkpoint>& ours) {
+  std::list<common_prompt_checkpoint> theirs;
+  for (const SlotState::Checkpoint& c : ours) {
+    common_prompt_checkpoint& copy = theirs.emplace_back();
+    copy.update_pos(c.n_tokens, c.pos_min, c.pos_max);
+    copy.data_tgt = c.main;
+    copy.data_dft = c.draft;
+    copy.data_spec = c.speculative;
+  }
+  return theirs;
+}
+
+class Connected final : public SlotConversations {
+ public:
+  Connected(server_context_impl& context, SlotStateKeeper& keeper)
+      : context_(context),
+        keeper_(keeper),
+        slots_(context.*member(Slots{})),
+        cache_((context.*member(PromptCache{})).get()),
+        params_(context.*member(Params{})),
+        similarity_(context.*member(Similarity{})) {
+    context_.queue_tasks.on_new_task([this](server_task&& task, bool is_yielding) {
+      if (!is_yielding) before(task);
+      return (context_.*member(ProcessTask{}))(std::move(task), is_yielding);
+    });
+  }
+
+  void hand_over() override {
+    if (adapters_changed_) return;
+    std::vector<server_slot*> fresh;  // what the prompt cache does not have
+    for (server_slot& slot : slots_) {
+      if (is_sound(slot) && !is_cached(slot)) fresh.push_back(&slot);
+    }
+    std::sort(fresh.begin(), fresh.end(), [](auto* a, auto* b) { return a->t_last_used < b->t_last_used; });
+    if (cache_ != nullptr) {
+      for (server_prompt_cache_state& state : cache_->states) {
+        SlotState kept;
+        kept.tokens = plain_tokens(state.prompt.tokens);
+        if (kept.tokens.size() < kLeastTokens) continue;
+        kept.checkpoints = to_ours(std::move(state.prompt.checkpoints));
+        kept.main = std::move(state.data.main);
+        kept.draft = std::move(state.data.drft);
+        keeper_.put(std::move(kept));
+      }
+      cache_->states.clear();
+    }
+    for (server_slot* slot : fresh) keep(*slot);
+  }
+
+ private:
+  static std::size_t size_of(const server_slot& slot) {
+    std::size_t bytes = llama_state_seq_get_size_ext(slot.ctx_tgt, slot.id, 0);
+    if (slot.ctx_dft != nullptr) bytes += llama_state_seq_get_size_ext(slot.ctx_dft, slot.id, 0);
+    for (const common_prompt_checkpoint& c : slot.prompt.checkpoints) bytes += c.size();
+    return bytes;
+  }
+
+  /// The slot's tokens are what its context has evaluated.
+  static bool is_sound(const server_slot& slot) {
+    const server_tokens& tokens = slot.prompt.tokens;
+    return tokens.size() >= kLeastTokens &&
+           llama_memory_seq_pos_max(llama_get_memory(slot.ctx_tgt), slot.id) + 1 == tokens.pos_next();
+  }
+
+  bool is_cached(const server_slot& slot) const {
+    if (cache_ == nullptr) return false;
+    return std::any_of(cache_->states.begin(), cache_->states.end(), [&](const auto& state) {
+      return state.prompt.tokens.get_common_prefix(slot.prompt.tokens) == slot.prompt.tokens.size();
+    });
+  }
+
+  void keep(server_slot& slot) {
+    SlotState kept;
+    kept.tokens = plain_tokens(slot.prompt.tokens);
+    if (kept.tokens.empty() || !keeper_.make_room(size_of(slot))) return;
+    kept.main.resize(llama_state_seq_get_size_ext(slot.ctx_tgt, slot.id, 0));
+    llama_state_seq_get_data_ext(slot.ctx_tgt, kept.main.data(), kept.main.size(), slot.id, 0);
+    if (slot.ctx_dft != nullptr) {
+      kept.draft.resize(llama_state_seq_get_size_ext(slot.ctx_dft, slot.id, 0));
+      llama_state_seq_get_data_ext(slot.ctx_dft, kept.draft.data(), kept.draft.size(), slot.id, 0);
+    }
+    kept.checkpoints = to_ours(std::list<common_prompt_checkpoint>(slot.prompt.checkpoints));
+    keeper_.put(std::move(kept));
+  }
+
+  /// What an idle slot knows goes to the prompt cache too, or to the keeper where that is too small.
+  void save(server_slot& slot) {
+    if (!is_sound(slot) || is_cached(slot)) return;
+    const bool fits = cache_ != nullptr && (cache_->limit_size == 0 || size_of(slot) <= cache_->limit_size);
+    if (!fits) {
+      keep(slot);
+    } else if (slot.prompt_save(*cache_)) {
+      cache_->update();
+    }
+  }
+
+  void vacate(server_slot& slot) {
+    save(slot);
+    slot.prompt_clear();
+  }
+
+  void before(server_task& task) {
+    if (task.type == SERVER_TASK_TYPE_SET_LORA || !task.params.lora.empty()) adapters_changed_ = true;
+    const bool generates = task.type == SERVER_TASK_TYPE_COMPLETION || task.type == SERVER_TASK_TYPE_INFILL;
+    if (!generates || !task.params.cache_prompt || adapters_changed_) return;
+    const std::vector<std::int32_t> tokens = plain_tokens(task.tokens);
+    if (!tokens.empty()) restore_best(task, tokens);
+  }
+
+  /// The idle slots as llama.cpp will choose among them for one task.
+  struct Choice {
+    server_slot* similar = nullptr;  ///< has the longest common beginning
+    std::size_t common = 0;
+    server_slot* oldest = nullptr;  ///< taken where none is similar enough
+    server_slot* empty = nullptr;
+  };
+
+  Choice look_at_slots(const server_task& task) {
+    Choice choice;
+    for (server_slot& slot : slots_) {
+      if (slot.is_processing() || (task.id_slot != -1 && slot.id != task.id_slot)) continue;
+      const std::size_t common = slot.prompt.tokens.get_common_prefix(task.tokens);
+      if (choice.similar == nullptr || common > choice.common) {
+        choice.similar = &slot;
+        choice.common = common;
+      }
+      if (choice.oldest == nullptr || slot.t_last_used <= choice.oldest->t_last_used) choice.oldest = &slot;
+      if (slot.prompt.tokens.empty()) choice.empty = &slot;
+    }
+    return choice;
+  }
+
+  void restore_best(server_task& task, const std::vector<std::int32_t>& tokens) {
+    const Choice choice = look_at_slots(task);
+    if (choice.oldest == nullptr) return;  // it will be offered again when a slot is free
+    const auto similar_enough = static_cast<std::size_t>(similarity_ * static_cast<float>(tokens.size()));
+    std::size_t longest = std::max(choice.common + kLeastGain, similar_enough);
+    std::list<server_prompt_cache_state> cached;
+    if (cache_ != nullptr) {
+      auto best = cache_->states.end();
+      for (auto it = cache_->states.begin(); it != cache_->states.end(); ++it) {
+        const std::size_t common = it->prompt.tokens.get_common_prefix(task.tokens);
+        if (common <= longest || common * 4 < it->prompt.tokens.size()) continue;
+        longest = common;
+        best = it;
+      }
+      // Taken out first: saving what is in the way may drop the oldest.
+      if (best != cache_->states.end()) cached.splice(cached.begin(), cache_->states, best);
+    }
+    const auto kept = keeper_.find(tokens, longest);
+    if (kept == nullptr && cached.empty()) {
+      const bool by_similarity = similarity_ > 0.0f && choice.common > similar_enough;
+      return save_what_is_overwritten(by_similarity ? *choice.similar : *choice.oldest, task.tokens);
+    }
+    if (kept != nullptr && !cached.empty()) cache_->states.splice(cache_->states.end(), cached);
+
+    server_slot& target = choice.empty != nullptr ? *choice.empty : *choice.oldest;
+    make_way(target);
+    const bool taken = kept != nullptr ? load(target, *kept) : load(target, cached.front());
+    if (kept != nullptr) keeper_.restored(kept, taken);
+    if (!taken) {
+      SRV_WRN("%s", "the saved state of a conversation was not taken\n");
+      target.prompt_clear();
+    } else if (similarity_ == 0.0f) {
+      task.id_slot = target.id;
+    }
+  }
+
+  /// llama.cpp saves a slot only when it is about to lose more than half of it: what follows a long
+  /// common beginning would be gone.
+  void save_what_is_overwritten(server_slot& slot, const server_tokens& next) {
+    if (slot.prompt.tokens.size() > slot.prompt.tokens.get_common_prefix(next) + kLeastGain) save(slot);
+  }
+
+  /// With one KV cache for all slots, llama.cpp moves the idle ones out as soon as a task is placed; the
+  /// state that comes back may need their cells.
+  void make_way(server_slot& target) {
+    if (params_.kv_unified && params_.cache_idle_slots) {
+      for (server_slot& slot : slots_) {
+        if (!slot.is_processing() && !slot.prompt.tokens.empty()) vacate(slot);
+      }
+    }
+    if (!target.prompt.tokens.empty()) vacate(target);
+  }
+
+  static bool load_data(server_slot& slot, const std::vector<std::uint8_t>& main,
+                        const std::vector<std::uint8_t>& draft) {
+    if (draft.empty() != (slot.ctx_dft == nullptr)) return false;
+    if (llama_state_seq_set_data_ext(slot.ctx_tgt, main.data(), main.size(), slot.id, 0) != main.size())
+      return false;
+    return draft.empty() ||
+           llama_state_seq_set_data_ext(slot.ctx_dft, draft.data(), draft.size(), slot.id, 0) == draft.size();
+  }
+
+  bool load(server_slot& slot, server_prompt_cache_state& state) const {
+    if (!load_data(slot, state.data.main, state.data.drft)) return false;
+    slot.prompt = std::move(state.prompt);
+    return true;
+  }
+
+  bool load(server_slot& slot, const SlotState& state) const {
+    if (!load_data(slot, state.main, state.draft)) return false;
+    slot.prompt.tokens = server_tokens(state.tokens, context_.mctx != nullptr);
+    slot.prompt.checkpoints = to_theirs(state.checkpoints);
+    return is_sound(slot);
+  }
+
+  server_context_impl& context_;
+  SlotStateKeeper& keeper_;
+  std::vector<server_slot>& slots_;
+  server_prompt_cache* const cache_;  // null with --cache-ram 0
+  const common_params& params_;
+  const float similarity_;
+  bool adapters_changed_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<SlotConversations> connect_conversations(server_context& context, SlotStateKeeper& keeper) {
+  return std::make_unique<Connected>(*context.impl, keeper);
+}
+
+}  // namespace switchyard::engine

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "engine/api/engine.h"
+
+namespace switchyard::engine {
+
+/// Everything that the state of a conversation depends on, as text: weights, options, adapters, draft
+/// and projector files, llama.cpp itself. Equal shapes may exchange states; the options that only say
+/// how a reply is chosen or how fast it comes are left out.
+[[nodiscard]] std::string state_shape(const Inspection& inspection);
+
+}  // namespace switchyard::engine

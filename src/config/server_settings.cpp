@@ -198,6 +198,7 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   chosen.text("hf-token", settings.hf_token);
   chosen.flag("offline", std::nullopt, settings.offline);
   settings.cores = file.limits.cores.value_or(0);
+  settings.restore_resident = file.limits.restore_resident.value_or(true);
   settings.log_level = chosen.number("log-verbosity", std::nullopt, 3);
   std::string verbose, disable;
   chosen.text("log-verbose", verbose);

@@ -34,7 +34,8 @@ struct ServerSettings {
   Duration shutdown_timeout = std::chrono::seconds(30);
   std::string hf_token;
   bool offline = false;
-  std::uint32_t cores = 0;  ///< that busy engines share; 0 = physical
+  std::uint32_t cores = 0;       ///< that busy engines share; 0 = physical
+  bool restore_resident = true;  ///< what was in memory comes back at the next start
   int log_level = 3;  ///< as llama-server's --verbosity: 1 errors, 2 warnings, 3 information, 4 and above all
   bool operator==(const ServerSettings&) const = default;
 };

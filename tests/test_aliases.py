@@ -401,6 +401,7 @@ def test_two_servers_do_not_share_a_data_folder(start, talkers, tmp_path):
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_a_thousand_switches_under_sixteen_streams(serve, talkers):
     """0 failed, 0 cut, 0 mixed replies; each names the version that gave it; memory is flat."""
     server = serve(talkers, versions=("1", "2"))

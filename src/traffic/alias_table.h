@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -8,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/mutex.h"
 #include "traffic/types.h"
 
 namespace switchyard::traffic {
@@ -20,8 +20,9 @@ struct Position {
   bool operator==(const Position&) const = default;
 };
 
-/// What public names mean: an immutable snapshot behind one atomic pointer. Readers never wait for a
-/// change, a change is one store. Readers: any thread; set(): one thread at a time.
+/// What public names mean: an immutable snapshot behind one pointer. A change is one store; readers and
+/// it meet for as long as it takes to copy a pointer. (std::atomic<std::shared_ptr> locks inside as well,
+/// and libstdc++ 12's has a race.) Any thread.
 class AliasTable {
  public:
   using Positions = std::map<std::string, Position, std::less<>>;
@@ -29,10 +30,13 @@ class AliasTable {
   [[nodiscard]] std::optional<Position> find(std::string_view name) const;
   /// In the order of their names.
   [[nodiscard]] std::vector<Alias> list() const;
-  void set(Positions positions);
+  void set(Positions positions) EXCLUDES(mutex_);
 
  private:
-  std::atomic<std::shared_ptr<const Positions>> table_ = std::make_shared<const Positions>();
+  [[nodiscard]] std::shared_ptr<const Positions> now() const EXCLUDES(mutex_);
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const Positions> table_ GUARDED_BY(mutex_) = std::make_shared<const Positions>();
 };
 
 }  // namespace switchyard::traffic

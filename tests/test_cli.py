@@ -78,6 +78,25 @@ def test_switch(server):
     assert "no version '9'" in run("switch", "chat", "talker@9", server=server, status=1)
 
 
+def test_switch_rollback_and_aliases(server):
+    run("switch", "chat", "talker@1", server=server)
+    assert "talker@1 -> talker@2" in run("switch", "chat", "talker@2", "--dry-run", server=server)
+    watched = subprocess.run([paths.SWITCHYARD, "switch", "chat", "talker@2", "--watch", "--why", "a test", "--url",
+                              server.url], capture_output=True, text=True, timeout=60)
+    assert watched.returncode == 0, watched.stderr
+    assert "chat is now talker@2 (was talker@1" in watched.stdout
+    for phase in ("admit", "load", "flip", "drain", "settle"):
+        assert phase in watched.stderr, watched.stderr
+    assert "talker@2" in run("aliases", server=server)
+    assert "a test" in run("aliases", "chat", "--history", server=server)
+    assert "before: talker@1" in run("aliases", "chat", server=server)
+    assert "chat is now talker@1" in run("rollback", "chat", server=server)
+    assert "fresh is now talker@1" in run("switch", "fresh", "talker@1", "--make", server=server)
+    assert "no alias is called 'frehs'" in run("switch", "frehs", "talker@1", server=server, status=1)
+    table = run("versions", "talker", server=server)
+    assert "talker@1" in table and "config" in table and "chat, fresh" in table
+
+
 def test_errors_are_sentences(server):
     assert "alpha" in run("load", "alhpa", server=server, status=1)
     assert "switchyard serve" in run("ls", "--url", "http://127.0.0.1:9", status=1)
@@ -148,7 +167,8 @@ def test_version():
 
 def test_every_command_explains_itself():
     text = run("--help")
-    for command in ("serve", "run", "ls", "ps", "load", "unload", "park", "resume", "pin", "unpin", "switch", "pull",
+    for command in ("serve", "run", "ls", "ps", "load", "unload", "park", "resume", "pin", "unpin", "switch", "rollback",
+                    "aliases", "versions", "pull",
                     "inspect", "doctor", "version", "completion"):
         assert command in text
         assert "Usage" in run(command, "--help")

@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "switchyard/byte_size.h"
@@ -40,8 +41,8 @@ struct ModelManagerOptions {
   /// The `switchyard` program: unknown files are read in a child of it, which may crash alone. Empty:
   /// looked for beside this program, in ../bin and in PATH.
   std::string helper_path = SWITCHYARD_HELPER_PATH;
-  /// Folder where what was learnt of files, and conversations, are kept for the next run; empty: they
-  /// are not kept.
+  /// Folder where what was learnt of files, conversations, and where aliases point and how they got there,
+  /// are kept for the next run; empty: they are not kept. One process at a time.
   std::string data_dir = {};
   /// Bytes for conversations whose model is away (parked, unloaded), out of the memory budget: none =
   /// 256 MiB, at most a sixteenth of the budget; 0: they are not kept in memory.
@@ -53,8 +54,10 @@ struct ModelManagerOptions {
 /// One version of one model.
 struct ModelConfig {
   std::string id;
-  std::string file;           ///< the GGUF; of a split model its first part
-  std::string version = "1";  ///< written `id@version`; the version added last is what the bare id means
+  std::string file;  ///< the GGUF; of a split model its first part
+  /// Written `id@version`. The bare id means the version added last once that has been loaded; until then,
+  /// or where that fails, the one before that has.
+  std::string version = "1";
   /// llama-server's option names without dashes: {{"ctx-size", "8192"}, {"parallel", "2"}, {"lora",
   /// "a.gguf"}}.
   std::map<std::string, std::string> args = {};
@@ -98,6 +101,39 @@ struct LoadProgress {
 struct LoadOptions {
   std::function<void(const LoadProgress&)> on_progress = {};  ///< called from other threads; must be quick
   std::stop_token stop = {};  ///< cancels the load unless somebody else waits for it too
+};
+
+/// Whether the new version is loaded before the old one goes, or after.
+enum class SwitchPolicy : std::uint8_t {
+  kAvailabilityPreserving,  ///< needs room for both; the old one answers meanwhile
+  kResourcePreserving,      ///< the old one goes first; acquire() of the alias waits meanwhile
+};
+/// What becomes of the version that an alias leaves, once it has ended what it is answering.
+enum class KeepOld : std::uint8_t { kParked, kCold, kHot };
+
+struct SwitchOptions : LoadOptions {
+  SwitchPolicy policy = SwitchPolicy::kAvailabilityPreserving;
+  KeepOld keep_old = KeepOld::kParked;
+  /// How long the call waits for what the old version is answering; then it returns and the old version
+  /// goes on. With kResourcePreserving the switch fails then.
+  std::chrono::milliseconds drain_timeout{0};
+  bool force = false;    ///< ends what is left at the drain timeout instead
+  std::string why = {};  ///< for the history
+};
+
+/// One switch, as the history has it.
+struct SwitchRecord {
+  std::int64_t id = 0;
+  std::string alias;
+  std::string kind;  ///< "create", "switch", "rollback", "upgrade" (of a bare id), "remove"
+  std::string from;  ///< `id@version`, empty for a new alias
+  std::string to;
+  std::string why;
+  std::string outcome;  ///< "ok", "failed", "superseded", "cancelled", "rolled_back"
+  std::string phase;    ///< where it ended: "admit", "load", "warm_up", "probe", "flip", "drain", "settle"
+  std::optional<Error> error = {};
+  std::vector<std::pair<std::string, std::chrono::microseconds>> phases;  ///< and what they took
+  std::chrono::system_clock::time_point started, ended;
 };
 
 struct ChatOptions {
@@ -161,10 +197,18 @@ class ModelManager {
   Status load_model(std::string_view name, const LoadOptions& options = {});
   /// Waits for its leases (30 s, then asks them to end) and frees its memory; blocks.
   Status unload_model(std::string_view name);
-  /// Loads `to`, then lets `alias` mean it from one moment to the next; blocks until then. The version
-  /// that it meant before ends what it is answering and is parked, unless another alias means it or it
-  /// is pinned. Makes the alias if it is new. On failure the alias means what it meant before.
-  Status switch_model(std::string_view alias, std::string_view to, const LoadOptions& options = {});
+  /// Loads `to`, then lets `alias` (or a model's id, for one of its own versions) mean it from one moment
+  /// to the next; blocks until then, and for options.drain_timeout. The version that it meant before ends
+  /// what it is answering and is parked, unless another alias means it or it is pinned. Makes the alias if
+  /// it is new. On failure the alias means what it meant before. Errors: as of load_model(), kConflict
+  /// (superseded by a newer switch), kTimeout (kResourcePreserving, and the old version was busy).
+  Status switch_model(std::string_view alias, std::string_view to, const SwitchOptions& options = {});
+  /// A switch back to what `alias` meant before; once more goes one further back. Errors: kConflict where
+  /// there is nothing to go back to, else as of switch_model().
+  Status rollback(std::string_view alias, const SwitchOptions& options = {});
+  /// What has happened to `alias`, newest first.
+  [[nodiscard]] Result<std::vector<SwitchRecord>> history(std::string_view alias,
+                                                          std::size_t limit = 100) const;
   /// Keeps the weights and gives back the rest, after its leases; blocks. Errors: kConflict when it is
   /// not loaded.
   Status park(std::string_view name);

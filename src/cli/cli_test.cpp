@@ -20,7 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::StartsWith;
 
 TEST(LoadLog, SaysThatALoadBeginsGoesOnAndHowItEnded) {
@@ -265,22 +264,6 @@ config::Catalog catalog_with(std::vector<std::string> versions, std::vector<conf
   catalog.models = {model};
   catalog.aliases = std::move(aliases);
   return catalog;
-}
-
-TEST(Reload, AliasesStayWhereTheyWereSwitched) {
-  const std::vector<config::Alias> before = {{"chat", {"m", "1"}}, {"other", {"m", "1"}}};
-  const std::vector<traffic::Alias> live = {{"chat", {"m", "2"}}, {"other", {"m", "1"}}};
-  const config::Catalog after =
-      catalog_with({"1", "2", "3"}, {{"chat", {"m", "1"}}, {"other", {"m", "3"}}, {"fresh", {"m", "2"}}});
-  const AliasPlan plan = plan_aliases(before, live, after);
-  // chat's line did not change; other's did and waits for its switch; fresh is new.
-  EXPECT_THAT(plan.now, ElementsAre(traffic::Alias{"chat", {"m", "2"}}, traffic::Alias{"other", {"m", "1"}},
-                                    traffic::Alias{"fresh", {"m", "2"}}));
-  EXPECT_THAT(plan.switch_to, ElementsAre(traffic::Alias{"other", {"m", "3"}}));
-  // A version that is gone cannot be stayed at.
-  const AliasPlan gone = plan_aliases(before, live, catalog_with({"1"}, {{"chat", {"m", "1"}}}));
-  EXPECT_THAT(gone.now, ElementsAre(traffic::Alias{"chat", {"m", "1"}}));
-  EXPECT_THAT(gone.switch_to, IsEmpty());
 }
 
 TEST(Reload, SaysWhatChanged) {

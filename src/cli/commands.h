@@ -25,7 +25,8 @@ struct Context {
   void print(const Json& answer) const;
 };
 
-void add_model_commands(CLI::App& app, Context& context);  // ls ps load unload park resume pin unpin switch
+void add_model_commands(CLI::App& app, Context& context);  // ls ps load unload park resume pin unpin
+void add_alias_commands(CLI::App& app, Context& context);  // switch rollback versions aliases
 void add_run_command(CLI::App& app, Context& context);
 void add_inspect_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);

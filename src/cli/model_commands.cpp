@@ -42,18 +42,6 @@ void change(Context& context, const std::string& name, const std::string& what, 
   fmt::print("{}", version_line(*version));
 }
 
-void switch_alias(Context& context, const std::string& alias, const std::string& to) {
-  const Result<Json> answer = [&] {
-    const LoadProgress progress(context.server, to);
-    Client client(context.server);
-    return client.request("POST", fmt::format("/admin/v1/aliases/{}/switch", percent_encode(alias)),
-                          {{"to", to}});
-  }();
-  if (!answer) return context.report(answer.error());
-  if (context.json) return context.print(*answer);
-  fmt::print("{} is now {}\n", alias, to);
-}
-
 struct Change {
   const char* name;
   const char* help;
@@ -69,8 +57,7 @@ constexpr Change kChanges[] = {
 };
 
 struct Words {
-  std::string first;
-  std::string second;
+  std::string model;
   bool no_wait = false;
 };
 
@@ -88,19 +75,12 @@ void add_model_commands(CLI::App& app, Context& context) {
   for (const Change& each : kChanges) {
     CLI::App* command = app.add_subcommand(each.name, each.help);
     const auto words = std::make_shared<Words>();
-    command->add_option("model", words->first, "Name, alias or model@version")->required();
+    command->add_option("model", words->model, "Name, alias or model@version")->required();
     if (each.can_wait) command->add_flag("--no-wait", words->no_wait, "Begin it and do not wait for its end");
     add_server_options(*command, context);
     command->callback(
-        [&context, words, what = each.name] { change(context, words->first, what, !words->no_wait); });
+        [&context, words, what = each.name] { change(context, words->model, what, !words->no_wait); });
   }
-
-  CLI::App* switching = app.add_subcommand("switch", "Point an alias at another version without a gap");
-  const auto words = std::make_shared<Words>();
-  switching->add_option("alias", words->first, "The public name")->required();
-  switching->add_option("to", words->second, "model or model@version")->required();
-  add_server_options(*switching, context);
-  switching->callback([&context, words] { switch_alias(context, words->first, words->second); });
 }
 
 }  // namespace switchyard::cli

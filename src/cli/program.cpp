@@ -45,6 +45,7 @@ int run_program(std::vector<std::string> words) {
   app.add_subcommand("serve", "Serve models over HTTP (see switchyard serve --help)");
   add_run_command(app, context);
   add_model_commands(app, context);
+  add_alias_commands(app, context);
   add_file_commands(app, context);
   add_inspect_command(app, context);
   add_doctor_command(app, context);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config/new_version.h"
 #include "telemetry/log.h"
 
 namespace switchyard::cli {
@@ -20,12 +21,6 @@ bool same(const models::ModelDefinition& a, const models::ModelDefinition& b) {
 const models::ModelDefinition* find(const config::Catalog& catalog, const std::string& id) {
   const auto found = std::ranges::find(catalog.models, id, &models::ModelDefinition::id);
   return found == catalog.models.end() ? nullptr : &*found;
-}
-
-bool has_version(const config::Catalog& catalog, const models::VersionRef& ref) {
-  const models::ModelDefinition* model = find(catalog, ref.model);
-  return model != nullptr &&
-         std::ranges::count(model->versions, ref.version, &engine::ModelSpec::version) > 0;
 }
 
 Json changed_models(const config::Catalog& before, const config::Catalog& after) {
@@ -75,27 +70,12 @@ Json changed_settings(const config::Catalog& before, const config::Catalog& afte
            a.conversations_on_disk != b.conversations_on_disk,
        "conversations");
   note(a.cores != b.cores, "cores");
+  note(a.restore_resident != b.restore_resident, "restore_resident");
   note(a.shutdown_timeout != b.shutdown_timeout, "shutdown_timeout");
   return changed;
 }
 
 }  // namespace
-
-AliasPlan plan_aliases(const std::vector<config::Alias>& before, const std::vector<traffic::Alias>& live,
-                       const config::Catalog& after) {
-  AliasPlan plan;
-  for (const config::Alias& alias : after.aliases) {
-    const auto now = std::ranges::find(live, alias.name, &traffic::Alias::name);
-    if (now == live.end() || !has_version(after, now->to)) {
-      plan.now.push_back({alias.name, alias.to});
-      continue;
-    }
-    plan.now.push_back(*now);
-    if (std::ranges::count(before, alias) == 0 && now->to != alias.to)
-      plan.switch_to.push_back({alias.name, alias.to});
-  }
-  return plan;
-}
 
 std::string describe_changes(const config::Catalog& before, const config::Catalog& after) {
   const Json models = changed_models(before, after);
@@ -120,18 +100,57 @@ std::string describe_changes(const config::Catalog& before, const config::Catalo
 Reloader::Reloader(Dependencies dependencies, config::Sources sources, config::Catalog current)
     : dependencies_(dependencies), sources_(std::move(sources)), current_(std::move(current)) {}
 
-Status Reloader::apply_aliases(const config::Catalog& next) {
-  const AliasPlan plan = plan_aliases(current_.aliases, dependencies_.switcher.aliases(), next);
-  if (const Status set = dependencies_.switcher.set_aliases(plan.now); !set) return set;
-  for (const traffic::Alias& alias : plan.switch_to) {
-    dependencies_.switcher.switch_alias(
-        alias.name, alias.to, {.cause = "config"}, [name = alias.name](Status done) {
-          if (!done)
-            telemetry::log_error("config", "alias '{}' stays where it was: {}", name,
-                                 done.error().to_string());
-        });
+Status Reloader::begin() {
+  const MutexLock lock(mutex_);
+  return apply(current_, models::Manager::Preload::kYes);
+}
+
+Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload preload) {
+  auto merged = dependencies_.registry.apply(catalog.models, dependencies_.manager);
+  if (!merged) return std::unexpected(merged.error());
+  // The manager first: aliases may only point at what it has. One whose line changed is switched.
+  if (const Status set = dependencies_.manager.set_catalog(std::move(merged->models), preload); !set)
+    return set;
+  std::vector<traffic::Alias> aliases;
+  for (const config::Alias& alias : catalog.aliases) {
+    const auto means = merged->means.find(alias.to);
+    aliases.push_back({.name = alias.name,
+                       .to = means == merged->means.end() ? alias.to : means->second,
+                       .defined = alias.to.to_string()});
   }
-  return {};
+  return dependencies_.switcher.define(aliases, merged->successors);
+}
+
+Result<models::VersionRef> Reloader::add_version(const http::NewVersion& version) {
+  const MutexLock lock(mutex_);
+  const models::ModelDefinition* model = find(current_, version.model);
+  if (model == nullptr) return fail(ErrorCode::kNotFound, "there is no model '" + version.model + "'");
+  auto spec = config::make_version(
+      sources_, current_.server, *model,
+      {.version = version.version, .file = version.file, .args = version.args, .sha256 = version.sha256});
+  if (!spec) return std::unexpected(spec.error());
+  spec->file_stamp = registry::file_stamp(spec->args.at("model"));
+  const auto added = dependencies_.registry.add(std::move(*spec), version.notes, version.who);
+  if (!added) return added;
+  if (const Status applied = apply(current_, models::Manager::Preload::kNo); !applied)
+    return std::unexpected(applied.error());
+  return added;
+}
+
+Status Reloader::remove_version(const models::VersionRef& version) {
+  const MutexLock lock(mutex_);
+  for (const traffic::Alias& name : dependencies_.switcher.names()) {
+    if (name.to != version) continue;
+    return fail(ErrorCode::kConflict,
+                "'" + name.name + "' points at '" + version.to_string() + "': switch it first");
+  }
+  const auto standing = dependencies_.manager.standing(version);
+  if (standing && standing->leases > 0) {
+    return fail(ErrorCode::kConflict, "'" + version.to_string() + "' is answering " +
+                                          std::to_string(standing->leases) + " requests");
+  }
+  if (const Status removed = dependencies_.registry.remove(version); !removed) return removed;
+  return apply(current_, models::Manager::Preload::kNo);
 }
 
 Result<std::string> Reloader::reload() {
@@ -141,12 +160,8 @@ Result<std::string> Reloader::reload() {
     telemetry::log_error("config", "reload changed nothing: {}", next.error().to_string());
     return std::unexpected(next.error());
   }
-  // The manager first: aliases may only point at what it has.
-  if (const Status set = dependencies_.manager.set_catalog(next->models, models::Manager::Preload::kNo);
-      !set) {
-    return std::unexpected(set.error());
-  }
-  if (const Status set = apply_aliases(*next); !set) return std::unexpected(set.error());
+  if (const Status applied = apply(*next, models::Manager::Preload::kNo); !applied)
+    return std::unexpected(applied.error());
   models::Limits limits = next->limits;
   limits.conversations = dependencies_.manager.limits().conversations;  // as the store was made
   dependencies_.manager.set_limits(limits);

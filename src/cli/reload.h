@@ -1,31 +1,45 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "config/catalog.h"
+#include "http/version_functions.h"
 #include "models/manager.h"
+#include "registry/registry.h"
 #include "telemetry/event_bus.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::cli {
 
-/// Applies what differs between the catalog as it is now and as its files say. Any thread; one
-/// reload at a time, the others wait for it. Reads files: blocks.
+/// Makes the catalog: what the files say, joined with the registry of versions; and makes it anew when
+/// they change or a call adds or removes a version. Any thread; one change at a time, the others wait for
+/// it. Reads files: blocks.
 class Reloader {
  public:
   struct Dependencies {
     models::Manager& manager;
     traffic::Switcher& switcher;
+    registry::Registry& registry;
     telemetry::EventBus& events;
   };
   Reloader(Dependencies dependencies, config::Sources sources, config::Catalog current);
 
+  /// The catalog of the start.
+  [[nodiscard]] Status begin() EXCLUDES(mutex_);
   /// Says what changed as JSON. On an error nothing has changed.
   [[nodiscard]] Result<std::string> reload() EXCLUDES(mutex_);
 
+  /// Registers a version and catalogues it. Errors: kNotFound (model, file), kConflict (it is there
+  /// already), what config::make_version() says.
+  [[nodiscard]] Result<models::VersionRef> add_version(const http::NewVersion& version) EXCLUDES(mutex_);
+  /// Errors: kNotFound, kConflict while a name or a lease holds it or the config has it.
+  [[nodiscard]] Status remove_version(const models::VersionRef& version) EXCLUDES(mutex_);
+
  private:
-  Status apply_aliases(const config::Catalog& next) REQUIRES(mutex_);
+  /// Joins it with the registry and gives it to the manager and the switcher.
+  Status apply(const config::Catalog& catalog, models::Manager::Preload preload) REQUIRES(mutex_);
 
   const Dependencies dependencies_;
   const config::Sources sources_;
@@ -36,14 +50,5 @@ class Reloader {
 /// What differs, for people: the JSON that POST /admin/v1/config/reload answers. Settings of the
 /// whole server need a restart and are listed as such.
 [[nodiscard]] std::string describe_changes(const config::Catalog& before, const config::Catalog& after);
-
-/// The aliases after a reload: as configured, but one whose line did not change stays where it was
-/// switched to, and one that changed waits for its switch where it was, as long as that is catalogued.
-struct AliasPlan {
-  std::vector<traffic::Alias> now;
-  std::vector<traffic::Alias> switch_to;
-};
-[[nodiscard]] AliasPlan plan_aliases(const std::vector<config::Alias>& before,
-                                     const std::vector<traffic::Alias>& live, const config::Catalog& after);
 
 }  // namespace switchyard::cli

@@ -16,6 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::chrono::milliseconds kNoteResidents = 5s;  // uses change the order
 constexpr auto kGiveUp = 5s;  // for what was asked to end when the time for finishing has passed
 
 /// One line for what a model's owner would want to know of.
@@ -24,8 +25,12 @@ void log_event(const telemetry::Event& event) {
     const auto found = event.text.find(key);
     return found == event.text.end() ? std::string() : found->second;
   };
-  if (event.type == "alias") {
-    telemetry::log_info("traffic", "alias {}: {} -> {}", text("alias"), text("from"), text("to"));
+  if (event.type == "alias" && text("result") == "ok") {
+    telemetry::log_info("traffic", "{}: {} -> {} ({})", text("alias"), text("from"), text("to"),
+                        text("kind"));
+  } else if (event.type == "alias") {
+    telemetry::log_warning("traffic", "{}: {} -> {} {}: {}", text("alias"), text("from"), text("to"),
+                           text("result"), text("error"));
   }
   if (event.type != "state") return;
   const std::string to = text("to");
@@ -75,6 +80,7 @@ ServerProcess::~ServerProcess() {
   if (server_) server_->shutdown(0ms);
   server_.reset();
   app_.reset();
+  note_residents_.reset();
 }
 
 std::string ServerProcess::prepare_data_dir() const {
@@ -92,24 +98,32 @@ std::string ServerProcess::prepare_data_dir() const {
   return dir;
 }
 
-engine::LoaderOptions ServerProcess::loader_options() const {
+engine::LoaderOptions ServerProcess::loader_options(const std::string& data_dir) {
   engine::LoaderOptions options{.helper_path = own_path(), .threads = catalog_.server.cores};
   options.conversations.memory = catalog_.limits.conversations;
   options.conversations.disk = catalog_.server.conversations_on_disk;
+  if (data_dir.empty()) return options;
+  options.cache_path = data_dir + "/inspections.sqlite";
+  options.conversations.folder = data_dir + "/conversations";
+  // What is neither configured nor registered has been removed, and its conversations go.
   auto& versions = options.conversations.versions.emplace();
   for (const models::ModelDefinition& model : catalog_.models) {
     for (const engine::ModelSpec& spec : model.versions) versions.emplace_back(spec.model, spec.version);
-  }
-  if (const std::string dir = prepare_data_dir(); !dir.empty()) {
-    options.cache_path = dir + "/inspections.sqlite";
-    options.conversations.folder = dir + "/conversations";
+    const auto registered = registry_->list(model.id);
+    if (!registered) continue;
+    for (const registry::VersionInfo& info : *registered)
+      versions.emplace_back(info.ref.model, info.ref.version);
   }
   return options;
 }
 
 Status ServerProcess::start_parts() {
   log_ = events_.subscribe(log_event);
-  loader_ = engine::make_in_process_loader(loader_options());
+  const std::string dir = prepare_data_dir();
+  state_ = std::make_unique<store::StateDatabase>(dir.empty() ? std::string() : dir + "/state.sqlite");
+  registry_ = std::make_unique<registry::Registry>(*state_);
+  engines_ = engine::make_in_process_loader(loader_options(dir));
+  loader_ = registry::guard_loader(*engines_, *registry_);
   for (const engine::ArgMap* args : {&sources_.environment, &sources_.command_line}) {
     if (const Status applied = engine::apply_process_args(*args); !applied) return applied;
   }
@@ -117,21 +131,25 @@ Status ServerProcess::start_parts() {
   manager_ = std::make_unique<models::Manager>(
       models::Manager::Dependencies{.loader = *loader_, .executor = executor_, .events = events_},
       catalog_.limits);
-  switcher_ = std::make_unique<traffic::Switcher>(
-      traffic::Switcher::Dependencies{.manager = *manager_, .events = events_});
-  reloader_ =
-      std::make_unique<Reloader>(Reloader::Dependencies{*manager_, *switcher_, events_}, sources_, catalog_);
-  app_ = std::make_unique<http::App>(http::App::Dependencies{*manager_, events_, process_routes_.get()},
-                                     app_options());
+  switcher_ = std::make_unique<traffic::Switcher>(traffic::Switcher::Dependencies{
+      .manager = *manager_, .executor = executor_, .events = events_, .state = *state_});
+  reloader_ = std::make_unique<Reloader>(Reloader::Dependencies{*manager_, *switcher_, *registry_, events_},
+                                         sources_, catalog_);
+  app_ = std::make_unique<http::App>(
+      http::App::Dependencies{*manager_, events_, *switcher_, process_routes_.get()}, app_options());
   Result<std::unique_ptr<http::Server>> server = http::Server::start(server_options(), app_->handler());
   if (!server) return std::unexpected(server.error());
   server_ = std::move(*server);
 
-  if (const Status set = manager_->set_catalog(catalog_.models, models::Manager::Preload::kYes); !set)
-    return set;
-  std::vector<traffic::Alias> aliases;
-  for (const config::Alias& alias : catalog_.aliases) aliases.push_back({alias.name, alias.to});
-  return switcher_->set_aliases(aliases);
+  if (const Status begun = reloader_->begin(); !begun) return begun;
+  // The one model of -m is loaded by serve().
+  const bool restore = catalog_.server.restore_resident && !catalog_.single_model;
+  residents_ = std::make_unique<models::ResidentSet>(
+      models::ResidentSet::Dependencies{*manager_, executor_, events_, *state_},
+      restore ? models::ResidentSet::Restore::kYes : models::ResidentSet::Restore::kNo);
+  note_residents_ =
+      std::make_unique<http::Periodic>("residents", kNoteResidents, [this] { residents_->note(); });
+  return {};
 }
 
 http::AppOptions ServerProcess::app_options() {
@@ -146,7 +164,6 @@ http::AppOptions ServerProcess::app_options() {
   options.version = kVersion;
   options.build_info = engine::llama_build_info();
   options.max_calls = server.max_calls;
-  options.resolve = [this](std::string_view name) { return switcher_->resolve(name); };
   options.conversations = [this] { return loader_->conversations(); };
   options.reload_config = [this] { return reloader_->reload(); };
   if (!catalog_.single_model) {
@@ -156,18 +173,11 @@ http::AppOptions ServerProcess::app_options() {
       return {};
     };
     options.downloads = download_functions(server);
+    options.versions = {
+        .list = [this](const std::string& model) { return registry_->list(model); },
+        .add = [this](const http::NewVersion& version) { return reloader_->add_version(version); },
+        .remove = [this](const models::VersionRef& version) { return reloader_->remove_version(version); }};
   }
-  options.list_aliases = [this] {
-    std::vector<http::AliasInfo> list;
-    for (const traffic::Alias& alias : switcher_->aliases()) list.push_back({alias.name, alias.to});
-    return list;
-  };
-  options.switch_alias = [this](const std::string& alias, const std::string& to,
-                                std::function<void(Status)> done) {
-    const Result<models::VersionRef> ref = switcher_->resolve(to);
-    if (!ref) return done(std::unexpected(ref.error()));
-    switcher_->switch_alias(alias, *ref, {}, std::move(done));
-  };
   return options;
 }
 
@@ -189,7 +199,7 @@ void ServerProcess::serve(std::function<void(std::string why)> failed) {
   if (!catalog_.single_model) return app_->set_ready();
   // Like llama-server, a one-model server is not healthy before it has its model, and ends without it.
   const models::ModelDefinition& model = catalog_.models.front();
-  const models::VersionRef ref{model.id, model.versions.back().version};
+  const models::VersionRef ref = switcher_->resolve(model.id).value_or(models::VersionRef{model.id, "1"});
   const Status begun = manager_->load(ref, [this, failed](const Status& loaded) {
     if (loaded)
       app_->set_ready();

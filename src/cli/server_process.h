@@ -10,8 +10,12 @@
 #include "config/catalog.h"
 #include "engine/in_process.h"
 #include "http/app.h"
+#include "http/periodic.h"
 #include "http/server.h"
 #include "models/manager.h"
+#include "models/resident_set.h"
+#include "registry/registry.h"
+#include "store/state_database.h"
 #include "telemetry/event_bus.h"
 #include "telemetry/log.h"
 #include "traffic/switcher.h"
@@ -39,8 +43,8 @@ class ServerProcess {
   Status start_parts();
   [[nodiscard]] http::AppOptions app_options();
   [[nodiscard]] http::ServerOptions server_options() const;
-  [[nodiscard]] engine::LoaderOptions loader_options() const;
-  /// Empty when nothing can be kept over a restart.
+  [[nodiscard]] engine::LoaderOptions loader_options(const std::string& data_dir);
+  /// The data folder, made if need be; empty where there is none.
   [[nodiscard]] std::string prepare_data_dir() const;
 
   const config::Sources sources_;
@@ -49,12 +53,17 @@ class ServerProcess {
   telemetry::EventBus events_;
   telemetry::EventBus::Subscription log_;  ///< what happens to models, in the log
   LoadLog load_log_{events_, [](const std::string& line) { telemetry::log_info("models", "{}", line); }};
-  std::unique_ptr<engine::EngineLoader> loader_;
+  std::unique_ptr<store::StateDatabase> state_;
+  std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<engine::EngineLoader> engines_;
+  std::unique_ptr<engine::EngineLoader> loader_;  ///< engines_, but for files that were replaced
   std::unique_ptr<engine::ProcessRoutes> process_routes_;
   ThreadPool executor_{"models", 64};
   std::unique_ptr<models::Manager> manager_;
   std::unique_ptr<traffic::Switcher> switcher_;
   std::unique_ptr<Reloader> reloader_;
+  std::unique_ptr<models::ResidentSet> residents_;
+  std::unique_ptr<http::Periodic> note_residents_;
   std::unique_ptr<http::App> app_;
   std::unique_ptr<http::Server> server_;
 };

@@ -44,7 +44,8 @@ std::vector<std::string> words_of(const CLI::App& command) {
 }
 
 // Commands whose next word is a model: the shell asks a running server for the names.
-constexpr std::string_view kModelCommands = "load unload park resume pin unpin run switch";
+constexpr std::string_view kModelCommands =
+    "load unload park resume pin unpin run switch rollback aliases versions";
 
 std::string bash_script(const CLI::App& app) {
   std::string cases, commands;

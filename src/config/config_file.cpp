@@ -57,6 +57,9 @@ constexpr Key<LimitsSection> kLimits[] = {
      SWITCHYARD_READ(retry_backoff)},
     {"retry_backoff_max", "duration", "5m", "Longest such wait.", SWITCHYARD_READ(retry_backoff_max)},
     {"cores", "count", "physical cores", "Cores that busy engines share.", SWITCHYARD_READ(cores)},
+    {"restore_resident", "true or false", "true",
+     "Whether a start brings back what was in memory, in the order of its use, into free room.",
+     SWITCHYARD_READ(restore_resident)},
 };
 
 constexpr Key<ConversationsSection> kConversations[] = {
@@ -102,7 +105,8 @@ constexpr Key<ServerSection> kServer[] = {
     {"cors_origins", "text", "*", "Allowed origins, comma-separated; `localhost` for local ones only.",
      SWITCHYARD_READ(cors_origins)},
     {"data_dir", "path", "$XDG_DATA_HOME/switchyard or ~/.local/share/switchyard",
-     "Where what was learnt of models is kept over restarts.", SWITCHYARD_READ(data_dir)},
+     "Where what was learnt of models, aliases and their history are kept over restarts.",
+     SWITCHYARD_READ(data_dir)},
     {"shutdown_timeout", "duration", "30s", "Longest wait for running replies at shutdown.",
      SWITCHYARD_READ(shutdown_timeout)},
     {"max_body", "size", "512 MiB", "Largest request body.", SWITCHYARD_READ(max_body)},
@@ -157,7 +161,7 @@ void read_versions(YamlReader& reader, const YAML::Node& node, ModelSection& mod
 constexpr Key<ModelSection> kModels[] = {
     {"id", "text", "required", "Name that requests use.", SWITCHYARD_READ(id)},
     {"versions", "list", "one version \"1\"",
-     "Versions, oldest first; the last one is what the id alone means.", read_versions},
+     "Versions, oldest first; the last one is what the id alone means, once it has answered.", read_versions},
     {"file", "path", "the models folder's or preset's file of this id",
      "Shorthand for a model of one version. Relative paths as in `versions[].file`.", SWITCHYARD_READ(file)},
     {"sha256", "text", "none", kHashMeaning, read_sha256<ModelSection>},

@@ -63,6 +63,7 @@ struct LimitsSection {
   std::optional<Duration> retry_backoff;
   std::optional<Duration> retry_backoff_max;
   std::optional<std::uint32_t> cores;
+  std::optional<bool> restore_resident;
 };
 
 /// Where conversations stay while their model is away.

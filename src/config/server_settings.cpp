@@ -199,6 +199,7 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   chosen.flag("offline", std::nullopt, settings.offline);
   settings.conversations_on_disk = file.conversations.disk.value_or(settings.conversations_on_disk);
   settings.cores = file.limits.cores.value_or(0);
+  settings.restore_resident = file.limits.restore_resident.value_or(true);
   settings.log_level = chosen.number("log-verbosity", std::nullopt, 3);
   std::string verbose, disable;
   chosen.text("log-verbose", verbose);

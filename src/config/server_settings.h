@@ -36,6 +36,7 @@ struct ServerSettings {
   bool offline = false;
   ByteSize conversations_on_disk = ByteSize::gib(4);  ///< 0: none; in memory: models::Limits
   std::uint32_t cores = 0;                            ///< that busy engines share; 0 = physical
+  bool restore_resident = true;                       ///< what was in memory comes back at the next start
   int log_level = 3;  ///< as llama-server's --verbosity: 1 errors, 2 warnings, 3 information, 4 and above all
   bool operator==(const ServerSettings&) const = default;
 };

@@ -34,6 +34,23 @@ Call::~Call() {
   gateway_.leave(*this);
 }
 
+void Call::routed(const Result<models::VersionRef>& version) {
+  const auto self = gateway_.take_routing(*this);
+  if (self == nullptr) return;  // refused meanwhile
+  if (!version) return refuse(version.error());
+  if (!options_.conversation.empty()) gateway_.remember_conversation(*this);
+  begin(*version);
+}
+
+void Call::watch_client() {
+  if (phase_ != Phase::kNew || !options_.conversation.empty()) return;
+  sink_->on_client_gone([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self == nullptr || self->phase_ != Phase::kNew) return;
+    self->refuse(kClientLeft);
+  });
+}
+
 void Call::begin(const models::VersionRef& version) {
   record_.version = version;
   if (!move_phase(Phase::kNew, Phase::kHeld)) return;
@@ -78,6 +95,7 @@ void Call::leased(Result<models::Lease> lease) {
 
 void Call::refuse(const Error& error) {
   if (!move_phase(Phase::kNew, Phase::kOver) && !move_phase(Phase::kHeld, Phase::kOver)) return;
+  const auto self = gateway_.take_routing(*this);
   drop_ticket();
   gateway_.forget_conversation(*this);
   sink_->fail(error);

@@ -18,8 +18,10 @@ class Call : public std::enable_shared_from_this<Call> {
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
-  /// Asks for the lease; the rest follows by itself.
-  void begin(const models::VersionRef& version);
+  /// Its name means `version`: asks for the lease; the rest follows by itself.
+  void routed(const Result<models::VersionRef>& version);
+  /// Ends it when its client goes before it is routed.
+  void watch_client();
   /// Goes on without an engine, by the process-wide handlers.
   void begin_process();
   /// Ends it with `error` if it is still held.
@@ -37,6 +39,7 @@ class Call : public std::enable_shared_from_this<Call> {
   enum class Phase : std::uint8_t { kNew, kHeld, kRunning, kOver };
 
   [[nodiscard]] bool move_phase(Phase from, Phase to);
+  void begin(const models::VersionRef& version);
   void leased(Result<models::Lease> lease);
   void drop_ticket();
   void execute();

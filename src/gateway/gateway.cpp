@@ -16,15 +16,28 @@ void Gateway::wait_idle() {
 }
 
 void Gateway::run(CallOptions options, engine::Request request, std::shared_ptr<ReplySink> sink) {
-  const auto version = dependencies_.resolve(options.model);
+  const std::string model = options.model;
   const auto call = std::make_shared<Call>(*this, std::move(options), std::move(request), std::move(sink));
   if (!enter(call)) return;
-  if (!version) {
-    call->refuse(version.error());
-    return;
+  {
+    const MutexLock lock(mutex_);
+    routing_[call.get()] = call;
   }
-  if (!call->conversation().empty()) remember_conversation(*call);
-  call->begin(*version);
+  // The callback may lie with a switch for long: it is this map that keeps the call, and lets it go.
+  dependencies_.route(model, [weak = std::weak_ptr(call)](const Result<models::VersionRef>& version) {
+    if (const auto routed = weak.lock()) routed->routed(version);
+  });
+  call->watch_client();
+}
+
+std::shared_ptr<Call> Gateway::take_routing(Call& call) {
+  std::shared_ptr<Call> taken;
+  const MutexLock lock(mutex_);
+  const auto found = routing_.find(&call);
+  if (found == routing_.end()) return taken;
+  taken = std::move(found->second);
+  routing_.erase(found);
+  return taken;
 }
 
 void Gateway::run_process(engine::Request request, std::shared_ptr<ReplySink> sink) {

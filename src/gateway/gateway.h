@@ -36,8 +36,9 @@ class Gateway {
   struct Dependencies {
     models::Manager& manager;
     Executor& executor;  ///< runs engines' replies; must outlive the gateway
-    /// What a name means; must be quick.
-    std::function<Result<models::VersionRef>(std::string_view)> resolve;
+    /// Finds out what a name means and calls `done` once: at once, or when a switch that holds the
+    /// name's requests has ended.
+    std::function<void(const std::string& name, std::function<void(Result<models::VersionRef>)> done)> route;
     engine::ProcessRoutes* process_routes = nullptr;
     RequestObserver observer;
     /// Called on a worker with an engine that a request is about to give back.
@@ -73,6 +74,7 @@ class Gateway {
  private:
   friend class Call;
   [[nodiscard]] bool enter(const std::shared_ptr<Call>& call);
+  [[nodiscard]] std::shared_ptr<Call> take_routing(Call& call);
   void leave(Call& call);
   void remember_conversation(Call& call);
   void forget_conversation(Call& call);
@@ -85,6 +87,7 @@ class Gateway {
   bool refusing_ GUARDED_BY(mutex_) = false;
   std::map<Call*, std::weak_ptr<Call>> calls_ GUARDED_BY(mutex_);
   std::map<std::string, Call*> held_conversations_ GUARDED_BY(mutex_);
+  std::map<Call*, std::shared_ptr<Call>> routing_ GUARDED_BY(mutex_);  // kept alive until routed or refused
   std::map<models::VersionRef, int> leased_ GUARDED_BY(mutex_);
 };
 

@@ -5,33 +5,10 @@
 #include <utility>
 
 #include "http/admin_json.h"
+#include "http/body_fields.h"
 #include "http/errors.h"
 
 namespace switchyard::http {
-namespace {
-
-/// The body of a POST: empty, or an object with none but these keys.
-Result<Json> read_body(const RouteCall& call, std::initializer_list<std::string_view> keys) {
-  if (call.request().body.empty()) return Json::object();
-  auto body = parse_object(call.request().body);
-  if (!body) return body;
-  for (const auto& [key, value] : body->items()) {
-    if (std::ranges::find(keys, key) == keys.end()) {
-      return fail(ErrorCode::kInvalidArgument, "unknown key '" + key + "' in the request body");
-    }
-  }
-  return body;
-}
-
-Result<Wait> read_wait(const Json& body) {
-  const auto it = body.find("wait");
-  if (it == body.end()) return Wait::kYes;
-  if (!it->is_boolean()) return fail(ErrorCode::kInvalidArgument, "'wait' must be true or false");
-  return it->get<bool>() ? Wait::kYes : Wait::kNo;
-}
-
-}  // namespace
-
 void AdminApi::add_routes(Router& router) {
   router.add("GET", "/admin/v1/models", [this](RouteCall call) { list(std::move(call)); });
   router.add("GET", "/admin/v1/models/:id", [this](RouteCall call) { describe(std::move(call)); });
@@ -46,9 +23,6 @@ void AdminApi::add_routes(Router& router) {
   }
   router.add("POST", "/admin/v1/models/:id/pin", [this](RouteCall call) { pin(std::move(call), true); });
   router.add("POST", "/admin/v1/models/:id/unpin", [this](RouteCall call) { pin(std::move(call), false); });
-  router.add("GET", "/admin/v1/aliases", [this](RouteCall call) { aliases(std::move(call)); });
-  router.add("POST", "/admin/v1/aliases/:alias/switch",
-             [this](RouteCall call) { switch_alias(std::move(call)); });
   router.add("POST", "/admin/v1/config/reload", [this](RouteCall call) { reload_config(std::move(call)); });
   router.add("GET", "/admin/v1/events", [this](RouteCall call) { events(std::move(call)); });
 }
@@ -109,43 +83,6 @@ void AdminApi::pin(RouteCall call, bool pinned) {
   if (!ref) return call.exchange->respond(error_reply(ref.error()));
   const auto done = services_.manager.pin(ref->model, pinned);
   call.exchange->respond(done ? version_reply(*ref, 200) : error_reply(done.error()));
-}
-
-void AdminApi::aliases(RouteCall call) {
-  Json list = Json::array();
-  if (services_.options.list_aliases) {
-    for (const auto& alias : services_.options.list_aliases()) {
-      list.push_back({{"name", alias.name}, {"to", alias.to.to_string()}});
-    }
-  }
-  call.exchange->respond(json_reply({{"aliases", std::move(list)}}));
-}
-
-void AdminApi::switch_alias(RouteCall call) {
-  const auto body = read_body(call, {"to", "wait"});
-  if (!body) return call.exchange->respond(error_reply(body.error()));
-  const auto wait = read_wait(*body);
-  if (!wait) return call.exchange->respond(error_reply(wait.error()));
-  const auto to = body->find("to");
-  if (to == body->end() || !to->is_string() || to->get_ref<const std::string&>().empty()) {
-    return call.exchange->respond(
-        error_reply({ErrorCode::kInvalidArgument, "'to' must name a version, as in \"model@2\""}));
-  }
-  if (!services_.options.switch_alias) {
-    return call.exchange->respond(error_reply({ErrorCode::kUnimplemented, "this server has no aliases"}));
-  }
-  const std::string alias = call.path_params.at("alias");
-  const Json answer = {{"alias", alias}, {"to", *to}};
-  std::function<void(Status)> done = [](const Status&) {};
-  if (*wait == Wait::kYes) {
-    done = [exchange = call.exchange, answer](const Status& switched) {
-      exchange->respond(switched ? json_reply(answer) : error_reply(switched.error()));
-    };
-  }
-  services_.executor.post([this, alias, to = to->get<std::string>(), done = std::move(done)] {
-    services_.options.switch_alias(alias, to, done);
-  });
-  if (*wait == Wait::kNo) call.exchange->respond(json_reply(answer, 202));
 }
 
 void AdminApi::reload_config(RouteCall call) {

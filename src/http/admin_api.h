@@ -20,8 +20,6 @@ class AdminApi {
   void describe(RouteCall call);
   void change(RouteCall call, Change what);
   void pin(RouteCall call, bool pinned);
-  void aliases(RouteCall call);
-  void switch_alias(RouteCall call);
   void reload_config(RouteCall call);
   void events(RouteCall call);
   /// The version that `:id` names: `model`, `model@version`, or whatever requests may say.

@@ -47,23 +47,6 @@ TEST_F(Admin, RefusesBodiesThatItDoesNotUnderstand) {
     EXPECT_EQ(ask("POST", "/admin/v1/models/a/load", body).status, 400) << body;
   }
   EXPECT_EQ(ask("POST", "/admin/v1/config/reload").status, 501);
-  EXPECT_EQ(ask("POST", "/admin/v1/aliases/x/switch", R"({"to":"a@1"})").status, 501);
-  EXPECT_EQ(ask("POST", "/admin/v1/aliases/x/switch", R"({"to":7})").status, 400);
-}
-
-TEST_F(Admin, SwitchesAliasesAndCountsThem) {
-  restart({.list_aliases = [] { return std::vector<AliasInfo>{{"chat", {"b", "1"}}}; },
-           .switch_alias =
-               [](const std::string&, const std::string& to, const std::function<void(Status)>& done) {
-                 done(to == "b@2" ? Status() : fail(ErrorCode::kNotFound, "no such version"));
-               }});
-  EXPECT_EQ(json(ask("GET", "/admin/v1/aliases")), (Json{{"aliases", {{{"name", "chat"}, {"to", "b@1"}}}}}));
-  EXPECT_EQ(json(ask("POST", "/admin/v1/aliases/chat/switch", R"({"to":"b@2"})")),
-            (Json{{"alias", "chat"}, {"to", "b@2"}}));
-  EXPECT_EQ(ask("POST", "/admin/v1/aliases/chat/switch", R"({"to":"b@9"})").status, 404);
-  EXPECT_EQ(ask("POST", "/admin/v1/aliases/chat/switch", R"({"to":"b@2","wait":false})").status, 202);
-  const std::string text = ask("GET", "/metrics").body;
-  EXPECT_NE(text.find("switchyard_switches_total{result=\"failed\"} 1"), std::string::npos) << text;
 }
 
 TEST_F(Admin, EventsHaveIdTypeAndData) {

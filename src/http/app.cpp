@@ -5,6 +5,7 @@
 
 #include "gateway/sampler.h"
 #include "http/admin_api.h"
+#include "http/alias_api.h"
 #include "http/auth.h"
 #include "http/cors.h"
 #include "http/decorated_exchange.h"
@@ -15,6 +16,7 @@
 #include "http/router_api.h"
 #include "http/static_routes.h"
 #include "http/streams.h"
+#include "http/version_api.h"
 
 namespace switchyard::http {
 namespace {
@@ -29,33 +31,37 @@ class App::Impl {
         sampler_(dependencies.manager, dependencies.events),
         gateway_({.manager = dependencies.manager,
                   .executor = pool_,
-                  .resolve = resolver(dependencies.manager),
+                  .route = router(dependencies.switcher),
                   .process_routes = dependencies.process_routes,
                   .observer = [this](const gateway::RequestRecord& record) { record_request(record); },
                   .before_release = [this](const auto& version,
                                            auto& engine) { sampler_.read(version, engine); }}),
         services_{.options = options_,
                   .manager = dependencies.manager,
+                  .switcher = dependencies.switcher,
                   .events = dependencies.events,
                   .gateway = gateway_,
                   .executor = pool_,
-                  .resolve = resolver(dependencies.manager)},
+                  .resolve = resolver(dependencies.switcher)},
         event_streams_(dependencies.events, pool_),
         openai_(services_),
         streams_(services_),
         router_api_(services_, event_streams_, openai_),
         metrics_api_(services_, openai_, sampler_, metrics_),
         admin_(services_, event_streams_),
+        aliases_(services_),
+        versions_(services_),
         pool_("engine-call", options_.max_calls),
         ping_("sse-ping", kPingInterval, [this] { event_streams_.ping(); }),
         sample_("sampler", options_.sample_interval,
                 [this] { sampler_.read_all(gateway_.leased_versions()); }) {
-    count_switches();
     health_.add_routes(router_);
     openai_.add_routes(router_);
     streams_.add_routes(router_);
     router_api_.add_routes(router_);
     admin_.add_routes(router_);
+    aliases_.add_routes(router_);
+    versions_.add_routes(router_);
     metrics_api_.add_routes(router_);
     add_static_routes(router_, options_.version, options_.api_prefix);
   }
@@ -102,30 +108,20 @@ class App::Impl {
   [[nodiscard]] const Router& router() const { return router_; }
 
  private:
-  using Resolver = std::function<Result<models::VersionRef>(std::string_view)>;
+  using Resolved = Result<models::VersionRef>;
 
   /// With --model any name is the one model's, as in llama-server.
-  Resolver resolver(models::Manager& manager) const {
-    Resolver named = options_.resolve;
-    if (!named) named = [&manager](std::string_view name) { return manager.resolve(name); };
-    if (!options_.single_model) return named;
-    return [named, only = options_.default_model](std::string_view name) {
-      auto found = named(name);
-      return found ? found : named(only);
+  std::function<Resolved(std::string_view)> resolver(traffic::Switcher& switcher) const {
+    return [&switcher, single = options_.single_model, only = options_.default_model](std::string_view name) {
+      Resolved found = switcher.resolve(name);
+      return found || !single ? found : switcher.resolve(only);
     };
   }
-
-  void count_switches() {
-    if (!options_.switch_alias) return;
-    options_.switch_alias = [this, inner = options_.switch_alias](const std::string& alias,
-                                                                  const std::string& to,
-                                                                  std::function<void(Status)> done) {
-      inner(alias, to, [this, gate = services_.gate, done = std::move(done)](Status result) {
-        gate->pass([&] {
-          metrics_api_.count_switch(result);
-          done(std::move(result));
-        });
-      });
+  std::function<void(const std::string&, std::function<void(Resolved)>)> router(
+      traffic::Switcher& switcher) const {
+    return [&switcher, single = options_.single_model, only = options_.default_model](
+               const std::string& name, std::function<void(Resolved)> done) {
+      switcher.route(single && !switcher.resolve(name) ? only : name, std::move(done));
     };
   }
 
@@ -155,6 +151,8 @@ class App::Impl {
   RouterApi router_api_;
   MetricsApi metrics_api_;
   AdminApi admin_;
+  AliasApi aliases_;
+  VersionApi versions_;
   // After everything that its tasks use: its destructor runs them to their end.
   ThreadPool pool_;
   Periodic ping_;

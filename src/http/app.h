@@ -12,8 +12,10 @@
 #include "engine/download.h"
 #include "gateway/request_record.h"
 #include "http/server.h"
+#include "http/version_functions.h"
 #include "models/manager.h"
 #include "telemetry/event_bus.h"
+#include "traffic/switcher.h"
 
 namespace switchyard::http {
 
@@ -25,11 +27,6 @@ struct CorsOptions {
   std::string methods = "GET, POST, DELETE, OPTIONS";
   std::string headers = "*";
   bool credentials = true;
-};
-
-struct AliasInfo {
-  std::string name;
-  models::VersionRef to;
 };
 
 /// engine/download.h as function objects, so that http/ needs no llama.cpp. Both or none; each blocks.
@@ -55,20 +52,14 @@ struct AppOptions {
 
   // What the rest of the program does for the API. An empty function makes its route refuse with a
   // sentence that says so. These may block: they are called on a worker thread.
-  /// What a name means; empty: Manager::resolve(). Must be quick: called on the loop thread.
-  std::function<Result<models::VersionRef>(std::string_view name)> resolve = {};
   /// What is kept of conversations, for the metrics. Must be quick.
   std::function<engine::ConversationStats()> conversations = {};
   /// Looks for new and changed models (GET /models?reload=1).
   std::function<Status()> reload_catalog = {};
   /// Applies the config file's differences; JSON text that says what changed.
   std::function<Result<std::string>()> reload_config = {};
-  /// Must be quick: called on the loop thread.
-  std::function<std::vector<AliasInfo>()> list_aliases = {};
-  /// Begins a switch of `alias` to the version `to`; `done` is called once with how it ended.
-  std::function<void(const std::string& alias, const std::string& to, std::function<void(Status)> done)>
-      switch_alias = {};
   DownloadFunctions downloads = {};
+  VersionFunctions versions = {};
   /// Told of every request an engine was asked for, after the metrics.
   gateway::RequestObserver on_request = {};
 };
@@ -81,6 +72,7 @@ class App {
   struct Dependencies {
     models::Manager& manager;
     telemetry::EventBus& events;
+    traffic::Switcher& switcher;
     engine::ProcessRoutes* process_routes = nullptr;  ///< null: no resumable streams
   };
 

@@ -161,9 +161,11 @@ class AppTest : public ::testing::Test {
 
   void restart(AppOptions options) {
     app_.reset();
-    app_ = std::make_unique<App>(
-        App::Dependencies{.manager = *manager_, .events = events_, .process_routes = process_routes_.get()},
-        std::move(options));
+    app_ = std::make_unique<App>(App::Dependencies{.manager = *manager_,
+                                                   .events = events_,
+                                                   .switcher = *switcher_,
+                                                   .process_routes = process_routes_.get()},
+                                 std::move(options));
     app_->set_ready();
   }
 
@@ -187,10 +189,10 @@ class AppTest : public ::testing::Test {
     return gateway::testing::Script{.body = R"({"path":")" + request.path + R"("})"};
   };
 
-  /// The next load waits, after load_began_, for let_load_.
+  /// Loads wait, after load_began_, for let_load_.
   void hold_loads() {
     loader_.during_load = [this] {
-      load_began_.count_down();
+      if (!load_began_.try_wait()) load_began_.count_down();
       let_load_.wait();
       return Status();
     };
@@ -202,10 +204,18 @@ class AppTest : public ::testing::Test {
   gateway::testing::ScriptedLoader loader_{[this](engine::Request& request) { return answer_(request); }};
   ThreadPool work_{"test-work", 16};
   std::unique_ptr<models::Manager> manager_ = make_manager();
+  store::StateDatabase state_;
+  std::unique_ptr<traffic::Switcher> switcher_ = make_switcher();
   std::unique_ptr<engine::ProcessRoutes> process_routes_;
   std::unique_ptr<App> app_;
 
  private:
+  std::unique_ptr<traffic::Switcher> make_switcher() {
+    auto switcher = std::make_unique<traffic::Switcher>(traffic::Switcher::Dependencies{
+        .manager = *manager_, .executor = work_, .events = events_, .state = state_});
+    EXPECT_TRUE(switcher->define({{"chat", {"b", "1"}}}));
+    return switcher;
+  }
   std::unique_ptr<models::Manager> make_manager() {
     models::Limits limits;
     limits.memory_budget = ByteSize::gib(1);

@@ -85,7 +85,8 @@ TEST_F(AppRules, NoRouteButTheKeylessOnesAnswersWithoutAKey) {
 }
 
 TEST_F(AppRules, NothingButTheFrontPageAnswersBeforeItIsReady) {
-  app_ = std::make_unique<App>(App::Dependencies{.manager = *manager_, .events = events_}, AppOptions{});
+  app_ = std::make_unique<App>(
+      App::Dependencies{.manager = *manager_, .events = events_, .switcher = *switcher_}, AppOptions{});
   for (const Route& route : app_->routes()) {
     const auto reply = ask(route.method, target_of(route), "{}");
     EXPECT_EQ(reply.status, route.pattern == "/" ? 200 : 503) << route.pattern;

@@ -61,12 +61,12 @@ void MetricsApi::count_request(const gateway::RequestRecord& record) {
                    {}, seconds(record.queued), kWaitBounds);
 }
 
-void MetricsApi::count_switch(const Status& result) {
-  metrics_.count("switchyard_switches_total", "Aliases moved to another version, by how it ended",
-                 {{"result", result ? "ok" : "failed"}});
-}
-
 void MetricsApi::on_event(const telemetry::Event& event) {
+  if (event.type == "alias") {
+    metrics_.count("switchyard_switches_total", "Names moved to another version, by how it ended",
+                   {{"result", event.text.at("result")}});
+    return;
+  }
   const auto took = event.numbers.find("load_ms");
   const auto from = event.text.find("origin");
   if (event.type != "state" || took == event.numbers.end() || from == event.text.end()) return;

@@ -18,7 +18,6 @@ class MetricsApi {
   void add_routes(Router& router);
 
   void count_request(const gateway::RequestRecord& record);
-  void count_switch(const Status& result);
 
  private:
   [[nodiscard]] std::string text() const;

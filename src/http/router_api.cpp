@@ -84,9 +84,7 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
     exchange->respond(body ? json_reply(*body) : error_reply(503, "unavailable_error", "Loading model"));
     return;
   }
-  const auto aliases =
-      services_.options.list_aliases ? services_.options.list_aliases() : std::vector<AliasInfo>();
-  Json body = router_list(services_.manager.list(), aliases, std::time(nullptr));
+  Json body = router_list(services_.manager.list(), services_.switcher.names(), std::time(nullptr));
   for (const auto& name : downloads_.running()) body["data"].push_back(downloading_entry(name));
   exchange->respond(json_reply(body));
 }

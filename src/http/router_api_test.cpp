@@ -20,14 +20,14 @@ class RouterFace : public AppTest {
 };
 
 TEST_F(RouterFace, ListsModelsInTheRoutersShape) {
-  restart({.list_aliases = [] { return std::vector<AliasInfo>{{"chat", {"a", "1"}}}; }});
+  ASSERT_TRUE(switcher_->define({{"chat", {"b", "1"}}, {"talk", {"a", "1"}}}));
   const Json list = json(ask("GET", "/v1/models"));
   EXPECT_EQ(list["object"], "list");
   ASSERT_EQ(list["data"].size(), 3U);  // a, b, and b's older version
   const Json a = entry("a");
   EXPECT_EQ(a["object"], "model");
   EXPECT_EQ(a["owned_by"], "llamacpp");
-  EXPECT_EQ(a["aliases"], Json::array({"chat"}));
+  EXPECT_EQ(a["aliases"], Json::array({"talk"}));
   EXPECT_EQ(a["tags"], Json::array());
   EXPECT_EQ(a["source"], "preset");
   EXPECT_EQ(a["can_remove"], false);

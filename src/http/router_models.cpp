@@ -57,7 +57,7 @@ std::string_view router_status(State state) {
 bool is_running(State state) { return router_status(state) != "unloaded"; }
 
 Json router_entry(const models::ModelStatus& model, const models::VersionStatus& version,
-                  const std::string& name, const std::vector<AliasInfo>& aliases, std::int64_t now) {
+                  const std::string& name, const std::vector<traffic::Alias>& aliases, std::int64_t now) {
   const engine::ArgMap& args = args_of(model, version);
   Json status = {{"value", router_status(version.state)},
                  {"args", command_line(args)},
@@ -70,7 +70,7 @@ Json router_entry(const models::ModelStatus& model, const models::VersionStatus&
   if (name == model.definition.id)
     names.insert(model.definition.extra_names.begin(), model.definition.extra_names.end());
   for (const auto& alias : aliases) {
-    if (alias.to == version.ref) names.insert(alias.name);
+    if (alias.to == version.ref && alias.name != model.definition.id) names.insert(alias.name);
   }
   const std::set<std::string> tags(model.definition.tags.begin(), model.definition.tags.end());
   const bool cached = model.definition.source == "cache";
@@ -94,14 +94,18 @@ Json router_entry(const models::ModelStatus& model, const models::VersionStatus&
   return entry;
 }
 
-Json router_list(const std::vector<models::ModelStatus>& models, const std::vector<AliasInfo>& aliases,
+Json router_list(const std::vector<models::ModelStatus>& models, const std::vector<traffic::Alias>& names,
                  std::int64_t now) {
   Json data = Json::array();
+  std::map<std::string_view, models::VersionRef> meant;
+  for (const auto& name : names) meant[name.name] = name.to;
   for (const auto& model : models) {
+    const auto means = meant.find(model.definition.id);
     for (auto version = model.versions.rbegin(); version != model.versions.rend(); ++version) {
-      const bool is_default = version == model.versions.rbegin();
+      const bool is_default =
+          means == meant.end() ? version == model.versions.rbegin() : version->ref == means->second;
       data.push_back(router_entry(model, *version,
-                                  is_default ? model.definition.id : version->ref.to_string(), aliases, now));
+                                  is_default ? model.definition.id : version->ref.to_string(), names, now));
     }
   }
   return {{"data", std::move(data)}, {"object", "list"}};

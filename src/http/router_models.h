@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "http/app.h"
 #include "http/json.h"
 #include "models/types.h"
+#include "traffic/types.h"
 
 // Models as llama-server's router shows them. Pure functions.
 
@@ -21,12 +21,13 @@ namespace switchyard::http {
 
 /// One entry of /v1/models. `name` is the id that requests use for this version.
 [[nodiscard]] Json router_entry(const models::ModelStatus& model, const models::VersionStatus& version,
-                                const std::string& name, const std::vector<AliasInfo>& aliases,
+                                const std::string& name, const std::vector<traffic::Alias>& aliases,
                                 std::int64_t now);
 
-/// All entries: each model by its id, and its further versions as `model@version`.
+/// All entries: each model by its id, which is the version that `names` says or the newest, and its
+/// further versions as `model@version`.
 [[nodiscard]] Json router_list(const std::vector<models::ModelStatus>& models,
-                               const std::vector<AliasInfo>& aliases, std::int64_t now);
+                               const std::vector<traffic::Alias>& names, std::int64_t now);
 
 /// What a one-model llama-server says of its model; none before its first load.
 [[nodiscard]] std::optional<Json> single_list(const models::VersionStatus& version);

@@ -11,6 +11,7 @@
 #include "http/gate.h"
 #include "models/manager.h"
 #include "telemetry/event_bus.h"
+#include "traffic/switcher.h"
 
 namespace switchyard::http {
 
@@ -18,6 +19,7 @@ namespace switchyard::http {
 struct Services {
   const AppOptions& options;
   models::Manager& manager;
+  traffic::Switcher& switcher;
   telemetry::EventBus& events;
   gateway::Gateway& gateway;
   Executor& executor;  ///< for what may block

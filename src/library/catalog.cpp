@@ -73,4 +73,27 @@ ModelInfo to_info(const models::VersionStatus& status) {
   return info;
 }
 
+SwitchRecord to_record(const traffic::SwitchReport& report) {
+  const auto text = [](const models::VersionRef& ref) {
+    return ref.model.empty() ? std::string() : ref.to_string();
+  };
+  SwitchRecord record;
+  record.id = report.id;
+  record.alias = report.alias;
+  record.kind = to_string(report.kind);
+  record.from = text(report.from);
+  record.to = text(report.to);
+  record.why = report.why;
+  record.outcome = to_string(report.outcome);
+  record.phase = to_string(report.phase);
+  record.error = report.error;
+  for (const auto& phase : report.phases) {
+    record.phases.emplace_back(to_string(phase.phase),
+                               std::chrono::duration_cast<std::chrono::microseconds>(phase.took));
+  }
+  record.started = report.started;
+  record.ended = report.ended;
+  return record;
+}
+
 }  // namespace switchyard::library

@@ -5,6 +5,7 @@
 #include "engine/api/engine.h"
 #include "models/types.h"
 #include "switchyard/model_manager.h"
+#include "traffic/types.h"
 
 namespace switchyard::library {
 
@@ -16,5 +17,6 @@ void put_version(std::vector<models::ModelDefinition>& definitions, const ModelC
                  engine::ModelSpec spec);
 
 [[nodiscard]] ModelInfo to_info(const models::VersionStatus& status);
+[[nodiscard]] SwitchRecord to_record(const traffic::SwitchReport& report);
 
 }  // namespace switchyard::library

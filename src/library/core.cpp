@@ -11,16 +11,23 @@ namespace switchyard::library {
 
 using models::VersionRef;
 
-Core::Core(std::unique_ptr<engine::EngineLoader> loader, const models::Limits& limits)
+Core::Core(std::unique_ptr<engine::EngineLoader> loader, const models::Limits& limits,
+           const std::string& state_path)
     : loader_(std::move(loader)),
+      state_(state_path),
       manager_({.loader = *loader_, .executor = executor_, .events = events_}, limits),
-      switcher_({.manager = manager_, .events = events_}) {}
+      switcher_({.manager = manager_,
+                 .executor = executor_,
+                 .events = events_,
+                 .state = state_,
+                 .upgrades = traffic::Upgrades::kOnUse}) {}
 
 Status Core::add_model(const ModelConfig& config) {
   auto spec = make_spec(config);
   if (!spec) return std::unexpected(spec.error());
   const MutexLock catalog_lock(catalog_mutex_);
-  if (std::ranges::any_of(switcher_.aliases(), [&](const auto& alias) { return alias.name == config.id; })) {
+  if (std::ranges::any_of(switcher_.aliases(),
+                          [&](const auto& status) { return status.alias.name == config.id; })) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("'{}' is an alias; give the model another id", config.id));
   }
@@ -31,6 +38,7 @@ Status Core::add_model(const ModelConfig& config) {
   }
   put_version(changed, config, std::move(*spec));
   if (auto set = manager_.set_catalog(changed, models::Manager::Preload::kNo); !set) return set;
+  if (auto defined = switcher_.define({}); !defined) return defined;
   const MutexLock lock(mutex_);
   definitions_ = std::move(changed);
   return {};
@@ -47,22 +55,26 @@ Status Core::pin(std::string_view name, bool pinned) {
   return {};
 }
 
+telemetry::EventBus::Subscription Core::watch_load(const LoadOptions& options,
+                                                   std::function<bool(const VersionRef&)> is_it) {
+  if (!options.on_progress) return {};
+  return events_.subscribe(
+      [on_progress = options.on_progress, is_it = std::move(is_it)](const telemetry::Event& event) {
+        if (event.type != "load_progress" || !is_it({event.model, event.version})) return;
+        const auto stage = event.text.find("stage");
+        const auto value = event.numbers.find("progress");
+        if (stage == event.text.end() || value == event.numbers.end()) return;
+        on_progress({.stage = stage->second, .value = value->second});
+      });
+}
+
 Status Core::load(std::string_view name, const LoadOptions& options) {
   const auto ref = switcher_.resolve(name);
   return ref ? load(*ref, options) : Status(std::unexpected(ref.error()));
 }
 
 Status Core::load(const VersionRef& ref, const LoadOptions& options) {
-  telemetry::EventBus::Subscription progress;
-  if (options.on_progress) {
-    progress = events_.subscribe([&](const telemetry::Event& event) {
-      if (event.type != "load_progress" || event.model != ref.model || event.version != ref.version) return;
-      const auto stage = event.text.find("stage");
-      const auto value = event.numbers.find("progress");
-      if (stage == event.text.end() || value == event.numbers.end()) return;
-      options.on_progress({.stage = stage->second, .value = value->second});
-    });
-  }
+  const auto progress = watch_load(options, [&ref](const VersionRef& loading) { return loading == ref; });
   {
     const MutexLock lock(mutex_);
     ++load_calls_[ref].wanted;
@@ -131,36 +143,45 @@ Status Core::resume(std::string_view name) {
   return await([&](auto done) { return manager_.resume(*ref, std::move(done)); });
 }
 
-Status Core::switch_model(std::string_view alias, std::string_view to, const LoadOptions& options) {
-  const auto ref = switcher_.resolve(to);
-  if (!ref) return std::unexpected(ref.error());
-  // First of all hot, with progress and cancellation; the switcher then finds it so.
-  if (auto loaded = load(*ref, options); !loaded) return loaded;
-  const auto known = switcher_.aliases();
-  const auto found = std::ranges::find(known, alias, &traffic::Alias::name);
-  if (found == known.end()) return add_alias(alias, *ref);
-  traffic::SwitchOptions how;
-  how.old = is_pinned(found->to) ? traffic::OldVersion::kKeep : traffic::OldVersion::kPark;
-  return await([&](auto done) {
-    switcher_.switch_alias(found->name, *ref, how, std::move(done));
-    return Status();
-  });
+Status Core::switch_model(std::string_view alias, std::string_view to, const SwitchOptions& options) {
+  return move(
+      {.alias = std::string(alias), .to = std::string(to), .when_missing = traffic::WhenMissing::kMake},
+      options);
 }
 
-Status Core::add_alias(std::string_view name, const VersionRef& to) {
-  if (name.contains('@')) {
-    return fail(ErrorCode::kInvalidArgument,
-                fmt::format("'{}' is no name for an alias: it has an '@'", name));
-  }
-  const MutexLock catalog_lock(catalog_mutex_);
-  return switcher_.add_alias({.name = std::string(name), .to = to});
+Status Core::rollback(std::string_view alias, const SwitchOptions& options) {
+  return move({.alias = std::string(alias), .to = {}, .kind = traffic::Kind::kRollback}, options);
 }
 
-bool Core::is_pinned(const VersionRef& ref) const {
-  const auto model = manager_.describe(ref.model);
-  if (!model) return false;
-  const auto version = std::ranges::find(model->versions, ref, &models::VersionStatus::ref);
-  return version != model->versions.end() && version->pinned;
+Status Core::move(traffic::SwitchRequest request, const SwitchOptions& options) {
+  request.options = {.policy = static_cast<traffic::Policy>(options.policy),
+                     .keep_old = static_cast<traffic::KeepOld>(options.keep_old),
+                     .drain_timeout = options.drain_timeout,
+                     .force = options.force,
+                     .who = "library",
+                     .why = options.why};
+  const auto target = switcher_.resolve(request.to);
+  const auto progress =
+      watch_load(options, [target](const VersionRef& loading) { return !target || loading == *target; });
+  const auto outcome = std::make_shared<Outcome>();
+  request.done = [outcome](const traffic::SwitchReport& report) { outcome->set(report.status()); };
+  // Cancelled once it has begun: before, there is nothing to be cancelled.
+  const auto cancel = std::make_shared<std::optional<std::stop_callback<std::function<void()>>>>();
+  request.begun = [this, cancel, stop = options.stop](const traffic::SwitchReport& report) {
+    cancel->emplace(stop, [this, alias = report.alias, id = report.id] {
+      switcher_.cancel(alias, [](const Status&) {}, id);
+    });
+  };
+  switcher_.move(std::move(request));
+  return outcome->wait();
+}
+
+Result<std::vector<SwitchRecord>> Core::history(std::string_view alias, std::size_t limit) const {
+  const auto reports = switcher_.history(alias, limit);
+  if (!reports) return std::unexpected(reports.error());
+  std::vector<SwitchRecord> records;
+  for (const traffic::SwitchReport& report : *reports) records.push_back(to_record(report));
+  return records;
 }
 
 std::vector<ModelInfo> Core::list() const {
@@ -173,12 +194,27 @@ std::vector<ModelInfo> Core::list() const {
 
 std::map<std::string, std::string> Core::aliases() const {
   std::map<std::string, std::string> all;
-  for (const auto& alias : switcher_.aliases()) all[alias.name] = alias.to.to_string();
+  for (const auto& status : switcher_.aliases()) all[status.alias.name] = status.alias.to.to_string();
   return all;
 }
 
+/// Waits where a switch holds the alias's requests.
+Result<VersionRef> Core::route(const std::string& name, const std::stop_token& stop) {
+  const auto outcome = std::make_shared<Outcome>();
+  const auto routed = std::make_shared<VersionRef>();
+  switcher_.route(name, [outcome, routed](const Result<VersionRef>& ref) {
+    if (ref) *routed = *ref;
+    outcome->set(ref ? Status() : Status(std::unexpected(ref.error())));
+  });
+  const std::stop_callback on_stop(stop, [&] {
+    outcome->set(fail(ErrorCode::kCancelled, fmt::format("the wait for {} was cancelled", name)));
+  });
+  if (auto status = outcome->wait(); !status) return std::unexpected(status.error());
+  return *routed;
+}
+
 Result<Lease> Core::acquire(std::string_view name, std::stop_token stop) {
-  const auto ref = switcher_.resolve(name);
+  const auto ref = route(std::string(name), stop);
   if (!ref) return std::unexpected(ref.error());
   auto held = manager_.acquire_blocking(*ref, {}, std::move(stop));
   if (!held) return std::unexpected(held.error());

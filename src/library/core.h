@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 #include "base/mutex.h"
 #include "engine/api/engine.h"
 #include "models/manager.h"
+#include "store/state_database.h"
 #include "switchyard/model_manager.h"
 #include "telemetry/event_bus.h"
 #include "traffic/switcher.h"
@@ -19,13 +21,16 @@ namespace switchyard::library {
 /// for what the methods do.
 class Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(std::unique_ptr<engine::EngineLoader> loader, const models::Limits& limits);
+  /// `state_path` as of store::StateDatabase.
+  Core(std::unique_ptr<engine::EngineLoader> loader, const models::Limits& limits,
+       const std::string& state_path = {});
 
   Status add_model(const ModelConfig& config) EXCLUDES(catalog_mutex_, mutex_);
   Status load(std::string_view name, const LoadOptions& options) EXCLUDES(mutex_);
   Status unload(std::string_view name);
-  Status switch_model(std::string_view alias, std::string_view to, const LoadOptions& options)
-      EXCLUDES(catalog_mutex_, mutex_);
+  Status switch_model(std::string_view alias, std::string_view to, const SwitchOptions& options);
+  Status rollback(std::string_view alias, const SwitchOptions& options);
+  [[nodiscard]] Result<std::vector<SwitchRecord>> history(std::string_view alias, std::size_t limit) const;
   Status park(std::string_view name);
   Status resume(std::string_view name);
   Status pin(std::string_view name, bool pinned) EXCLUDES(catalog_mutex_, mutex_);
@@ -37,9 +42,10 @@ class Core : public std::enable_shared_from_this<Core> {
   Status load(const models::VersionRef& ref, const LoadOptions& options) EXCLUDES(mutex_);
   /// Ends a load in progress unless somebody else waits for it.
   void cancel_unwanted_load(const models::VersionRef& ref) EXCLUDES(mutex_);
-  /// Makes an alias that is new. Errors: kInvalidArgument (no name for an alias).
-  Status add_alias(std::string_view name, const models::VersionRef& to) EXCLUDES(catalog_mutex_);
-  [[nodiscard]] bool is_pinned(const models::VersionRef& ref) const;
+  [[nodiscard]] Result<models::VersionRef> route(const std::string& name, const std::stop_token& stop);
+  Status move(traffic::SwitchRequest request, const SwitchOptions& options);
+  telemetry::EventBus::Subscription watch_load(const LoadOptions& options,
+                                               std::function<bool(const models::VersionRef&)> is_it);
 
   /// load() calls of one version.
   struct LoadCalls {
@@ -54,6 +60,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // In the order in which they depend on each other; what they call back into is above.
   const std::unique_ptr<engine::EngineLoader> loader_;
+  store::StateDatabase state_;
   telemetry::EventBus events_;
   ThreadPool executor_{"models", 64};
   models::Manager manager_;

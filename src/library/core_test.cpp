@@ -142,8 +142,56 @@ TEST_F(CoreTest, APinnedModelIsNotParkedByASwitch) {
   EXPECT_EQ(state("1"), ModelState::kHot);
 }
 
+TEST_F(CoreTest, RollbackAndHistory) {
+  ASSERT_TRUE(core_->switch_model("chat", "m@1", {}).has_value());
+  SwitchOptions options;
+  options.why = "newer";
+  ASSERT_TRUE(core_->switch_model("chat", "m@2", options).has_value());
+  ASSERT_TRUE(core_->rollback("chat", {}).has_value());
+  EXPECT_EQ(core_->acquire("chat", {})->model(), "m@1");
+  EXPECT_EQ(core_->rollback("chat", {}).error().code, ErrorCode::kConflict);
+  const auto history = core_->history("chat", 10).value();
+  ASSERT_EQ(history.size(), 3U);
+  EXPECT_EQ(history[0].kind, "rollback");
+  EXPECT_EQ(history[1].why, "newer");
+  EXPECT_EQ(history[1].outcome, "rolled_back");
+  EXPECT_EQ(history[2].kind, "create");
+  EXPECT_FALSE(history[1].phases.empty());
+}
+
+TEST_F(CoreTest, ASwitchCanBeCancelled) {
+  ASSERT_TRUE(core_->switch_model("chat", "m@1", {}).has_value());
+  std::stop_source stop;
+  SwitchOptions options;
+  options.on_progress = [&](const LoadProgress&) { stop.request_stop(); };
+  options.stop = stop.get_token();
+  EXPECT_EQ(core_->switch_model("chat", "m@slow", options).error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(core_->acquire("chat", {})->model(), "m@1");
+  while (state("slow") != ModelState::kCold) std::this_thread::yield();
+}
+
+TEST_F(CoreTest, ABareIdMeansTheNewestVersionThatHasAnswered) {
+  ASSERT_TRUE(core_->load("m@2", {}).has_value());
+  EXPECT_EQ(core_->acquire("m@2", {})->model(), "m@2");
+  ModelConfig config;
+  config.id = "m";
+  config.version = "bad";  // the newest, again
+  config.file = file_;
+  ASSERT_TRUE(core_->add_model(config).has_value());
+  EXPECT_EQ(core_->acquire("m", {})->model(), "m@2");
+  config.version = "3";
+  ASSERT_TRUE(core_->add_model(config).has_value());
+  while (core_->acquire("m", {})->model() != "m@3") std::this_thread::yield();
+  EXPECT_EQ(core_->history("m", 10)->front().kind, "upgrade");
+}
+
 TEST_F(CoreTest, AliasesAndModelsDoNotShareNames) {
-  EXPECT_EQ(core_->switch_model("m", "m@1", {}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(core_->switch_model("m", "m@1", {}).has_value()) << "a model's own name for its own version";
+  ModelConfig other;
+  other.id = "other";
+  other.file = file_;
+  ASSERT_TRUE(core_->add_model(other).has_value());
+  EXPECT_EQ(core_->switch_model("other", "m@1", {}).error().code, ErrorCode::kInvalidArgument);
   ASSERT_TRUE(core_->switch_model("chat", "m@1", {}).has_value());
   ModelConfig config;
   config.id = "chat";

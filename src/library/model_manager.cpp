@@ -20,6 +20,7 @@ Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
   if (!helper) return std::unexpected(helper.error());
   engine::LoaderOptions loader{.helper_path = std::move(*helper)};
   loader.threads = options.threads;
+  std::string state_path;
   if (!options.data_dir.empty()) {
     std::error_code error;
     std::filesystem::create_directories(options.data_dir, error);
@@ -29,6 +30,7 @@ Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
     }
     loader.conversations.folder = (std::filesystem::path(options.data_dir) / "conversations").string();
     loader.cache_path = (std::filesystem::path(options.data_dir) / "inspections.db").string();
+    state_path = (std::filesystem::path(options.data_dir) / "state.sqlite").string();
   }
   models::Limits limits;
   limits.models_max = options.models_max;
@@ -43,7 +45,7 @@ Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
   loader.conversations.memory = limits.conversations;
   loader.conversations.disk = options.conversations_disk;
   return ModelManager(
-      std::make_shared<library::Core>(engine::make_in_process_loader(std::move(loader)), limits));
+      std::make_shared<library::Core>(engine::make_in_process_loader(std::move(loader)), limits, state_path));
 }
 
 ModelManager::ModelManager(std::shared_ptr<library::Core> core) : core_(std::move(core)) {}
@@ -56,8 +58,14 @@ Status ModelManager::load_model(std::string_view name, const LoadOptions& option
   return core_->load(name, options);
 }
 Status ModelManager::unload_model(std::string_view name) { return core_->unload(name); }
-Status ModelManager::switch_model(std::string_view alias, std::string_view to, const LoadOptions& options) {
+Status ModelManager::switch_model(std::string_view alias, std::string_view to, const SwitchOptions& options) {
   return core_->switch_model(alias, to, options);
+}
+Status ModelManager::rollback(std::string_view alias, const SwitchOptions& options) {
+  return core_->rollback(alias, options);
+}
+Result<std::vector<SwitchRecord>> ModelManager::history(std::string_view alias, std::size_t limit) const {
+  return core_->history(alias, limit);
 }
 Status ModelManager::park(std::string_view name) { return core_->park(name); }
 Status ModelManager::resume(std::string_view name) { return core_->resume(name); }

@@ -24,7 +24,7 @@ struct Waiter {
   enum class Kind : std::uint8_t {
     kLease,    ///< a request: gets a lease
     kLoad,     ///< load() or resume(): is told; a failed load is tried again before its time
-    kPreload,  ///< takes free room only; nobody is told
+    kPreload,  ///< takes free room only
   };
   Kind kind = Kind::kLease;
   TimePoint since;
@@ -33,8 +33,16 @@ struct Waiter {
   Entry* entry = nullptr;  ///< null once answered or cancelled
   /// Set by whoever answers or cancels first; the other one does nothing.
   std::atomic<bool> claimed = false;
+  bool ends_unwanted_load = false;
   std::function<void(Result<Lease>)> on_lease = {};
   Manager::Done on_loaded = {};
+};
+
+/// Somebody who has sent a version away and is told how it went.
+struct Leaver {
+  Manager::Done done;
+  std::function<void()> drained = {};
+  std::optional<TimePoint> report_at = {};  ///< told kTimeout then
 };
 
 /// Why and whereto a version drains.
@@ -59,7 +67,7 @@ struct Entry {
   std::shared_ptr<const Entry> replaces;  ///< must have left memory before this one loads
 
   std::vector<std::shared_ptr<Waiter>> waiters;  ///< oldest first
-  std::vector<Manager::Done> on_left;            ///< park() and unload() in progress
+  std::vector<Leaver> on_left;                   ///< park(), unload() and leave() in progress
 
   InspectionState inspecting = InspectionState::kNeeded;
   std::shared_ptr<const engine::Inspection> inspection;
@@ -71,6 +79,7 @@ struct Entry {
   std::shared_ptr<engine::Weights> weights;
   std::shared_ptr<const std::string> info_json;
   std::uint32_t leases = 0;
+  std::uint32_t keeps = 0;         ///< stays hot meanwhile, whoever waits for room
   bool uses_pages = false;         ///< an engine of these weights exists or is being made
   bool leaving = false;            ///< its memory is being freed
   bool weights_were_held = false;  ///< the last load came from parked

@@ -33,6 +33,15 @@ constexpr std::array kMoves = {
 
 }  // namespace
 
+std::string_view to_string(Residency residency) noexcept {
+  switch (residency) {
+    case Residency::kHot: return "hot";
+    case Residency::kParked: return "parked";
+    case Residency::kCold: return "cold";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(State state) noexcept {
   switch (state) {
     case State::kCold: return "cold";

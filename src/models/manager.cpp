@@ -49,6 +49,21 @@ bool AcquireTicket::cancel() {
   return true;
 }
 
+Keep::Keep(Keep&& other) noexcept { *this = std::move(other); }
+
+Keep& Keep::operator=(Keep&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  manager_ = std::exchange(other.manager_, nullptr);
+  entry_ = std::move(other.entry_);
+  return *this;
+}
+
+void Keep::release() {
+  Manager* const manager = std::exchange(manager_, nullptr);
+  if (manager != nullptr) manager->impl_->let_go(std::exchange(entry_, nullptr));
+}
+
 Manager::Manager(Dependencies dependencies, Limits limits)
     : impl_(std::make_unique<Impl>(*this, dependencies, std::move(limits))) {}
 Manager::~Manager() = default;
@@ -61,6 +76,9 @@ Limits Manager::limits() const { return impl_->limits(); }
 Result<VersionRef> Manager::resolve(std::string_view name) const { return impl_->resolve(name); }
 std::vector<ModelStatus> Manager::list() const { return impl_->list(); }
 Result<ModelStatus> Manager::describe(std::string_view model_id) const { return impl_->describe(model_id); }
+std::optional<Standing> Manager::standing(const VersionRef& ref) const { return impl_->standing(ref); }
+std::vector<Resident> Manager::residents() const { return impl_->residents(); }
+std::map<std::string, std::vector<std::string>> Manager::versions() const { return impl_->versions(); }
 Counters Manager::counters() const { return impl_->counters(); }
 ByteSize Manager::reserved(const std::string& device) const { return impl_->reserved(device); }
 
@@ -100,9 +118,26 @@ Result<Lease> Manager::acquire_blocking(const VersionRef& ref, AcquireOptions op
 }
 
 Status Manager::load(const VersionRef& ref, Done done) { return impl_->load(ref, std::move(done)); }
+Status Manager::preload(const VersionRef& ref, Done done) { return impl_->preload(ref, std::move(done)); }
 Status Manager::unload(const VersionRef& ref, Done done) { return impl_->unload(ref, std::move(done)); }
 Status Manager::park(const VersionRef& ref, Done done) { return impl_->park(ref, std::move(done)); }
 Status Manager::resume(const VersionRef& ref, Done done) { return impl_->resume(ref, std::move(done)); }
+Status Manager::leave(const VersionRef& ref, LeaveOptions options, Done done) {
+  return impl_->leave(ref, std::move(options), std::move(done));
+}
+void Manager::stay(const VersionRef& ref) { impl_->stay(ref); }
+Keep Manager::keep(const VersionRef& ref) {
+  Keep keep;
+  keep.entry_ = impl_->keep(ref);
+  if (keep.entry_ != nullptr) keep.manager_ = this;
+  return keep;
+}
+void Manager::inspect(const VersionRef& ref, std::function<void(Result<engine::Inspection>)> done) {
+  impl_->inspect(ref, std::move(done));
+}
+Result<Preview> Manager::preview(const VersionRef& ref, const PreviewOptions& options) const {
+  return impl_->preview(ref, options);
+}
 Status Manager::pin(std::string_view model_id, bool pinned) { return impl_->pin(model_id, pinned); }
 void Manager::tick() { impl_->tick(); }
 void Manager::begin_shutdown() { impl_->begin_shutdown(); }

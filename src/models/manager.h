@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "engine/api/engine.h"
+#include "models/preview.h"
 #include "models/types.h"
 #include "telemetry/event_bus.h"
 
@@ -64,9 +66,44 @@ class AcquireTicket {
   std::shared_ptr<Waiter> waiter_;
 };
 
+/// While it lives the version is not parked or unloaded to make room for others, nor for being idle.
+/// Move-only; any thread; must go before its manager.
+class Keep {
+ public:
+  Keep() = default;
+  ~Keep() { release(); }
+  Keep(Keep&& other) noexcept;
+  Keep& operator=(Keep&& other) noexcept;
+  void release();
+
+ private:
+  friend class Manager;
+  Manager* manager_ = nullptr;
+  std::shared_ptr<Entry> entry_;
+};
+
 struct AcquireOptions {
   bool autoload = true;                  ///< false: kInvalidArgument "model is not loaded" instead of a load
   std::optional<Duration> timeout = {};  ///< gives kTimeout to the waiter; none = waits for the load
+  bool ends_unwanted_load = false;       ///< cancelled as the last who waits, its load is cancelled too
+};
+
+enum class AtBound : std::uint8_t {
+  kReport,  ///< `done` is told kTimeout; the version goes on draining
+  kRevoke,  ///< the leases are revoked
+};
+enum class WhenWanted : std::uint8_t {
+  kGoesOn,   ///< drains, leaves, and only then comes back
+  kCallOff,  ///< stays hot; `done` is told kConflict
+};
+
+/// How a version is sent away, and how whoever sends it is told.
+struct LeaveOptions {
+  Residency to = Residency::kParked;  ///< kParked or kCold
+  std::optional<Duration> bound = {};
+  AtBound at_bound = AtBound::kReport;
+  WhenWanted when_wanted = WhenWanted::kGoesOn;
+  std::function<void()> drained = {};  ///< the last lease is back; freeing memory begins
 };
 
 struct Counters {
@@ -115,6 +152,13 @@ class Manager {
 
   [[nodiscard]] std::vector<ModelStatus> list() const;
   [[nodiscard]] Result<ModelStatus> describe(std::string_view model_id) const;
+  /// Of one version, without the rest; nothing when it is not catalogued.
+  [[nodiscard]] std::optional<Standing> standing(const VersionRef& ref) const;
+  /// What is hot or parked, the most recently used first; what is on its way there or from there counts
+  /// as where it was.
+  [[nodiscard]] std::vector<Resident> residents() const;
+  /// The names of each model's versions, oldest first.
+  [[nodiscard]] std::map<std::string, std::vector<std::string>> versions() const;
   [[nodiscard]] Counters counters() const;
   /// Bytes reserved now on `device`.
   [[nodiscard]] ByteSize reserved(const std::string& device = "host") const;
@@ -129,15 +173,34 @@ class Manager {
   [[nodiscard]] Result<Lease> acquire_blocking(const VersionRef& ref, AcquireOptions options = {},
                                                std::stop_token stop = {});
 
+  /// Reads the file (in a child process, or from the cache) as before every load and calls `done` once.
+  void inspect(const VersionRef& ref, std::function<void(Result<engine::Inspection>)> done);
+  /// What loading `ref` would do now. `stays` is treated as kept, `goes` as parked already. Errors:
+  /// kNotFound; kUnavailable before the file has been inspected.
+  struct PreviewOptions {
+    std::optional<VersionRef> stays = {};
+    std::optional<VersionRef> goes = {};
+  };
+  [[nodiscard]] Result<Preview> preview(const VersionRef& ref, const PreviewOptions& options) const;
+
   // ---- residency by hand ---------------------------------------------------------------------
   // Each begins its work and returns; `done`, where given, is called once with how it ended. A
   // version already there is success.
   using Done = std::function<void(Status)>;
   /// Makes it hot. Errors: kNotFound at once; by `done`: the load's error, kDoesNotFit, kCancelled.
   Status load(const VersionRef& ref, Done done = {});
+  /// The same, but into free room only: nothing is evicted for it. Errors: also kUnavailable (no room).
+  Status preload(const VersionRef& ref, Done done = {});
   /// Drains for at most the model's drain_timeout, then revokes the leases; frees everything. A load
   /// in progress is cancelled. Waiters of this version get kCancelled.
   Status unload(const VersionRef& ref, Done done = {});
+  /// As unload() and park(), but those who wait for it go on waiting, and nothing in memory is success.
+  /// Errors: kNotFound, kConflict while it is loading; by `done`: see LeaveOptions.
+  Status leave(const VersionRef& ref, LeaveOptions options, Done done = {});
+  /// Calls off the drain of a version that has not left yet: it is hot again. Else nothing happens.
+  void stay(const VersionRef& ref);
+  /// A hold that is no use: see Keep. Empty where there is no such version.
+  [[nodiscard]] Keep keep(const VersionRef& ref);
   /// Drains without bound, then keeps the weights only. Errors: kConflict when nothing is loaded.
   Status park(const VersionRef& ref, Done done = {});
   /// parked -> hot; kConflict from any other state but hot.
@@ -157,6 +220,7 @@ class Manager {
  private:
   friend class Lease;
   friend class AcquireTicket;
+  friend class Keep;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };

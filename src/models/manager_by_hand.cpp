@@ -53,6 +53,14 @@ void Manager::Impl::cancel_load(Entry& entry) {
 }
 
 Status Manager::Impl::load(const VersionRef& ref, Done done) {
+  return begin_to_want(ref, Waiter::Kind::kLoad, std::move(done));
+}
+
+Status Manager::Impl::preload(const VersionRef& ref, Done done) {
+  return begin_to_want(ref, Waiter::Kind::kPreload, std::move(done));
+}
+
+Status Manager::Impl::begin_to_want(const VersionRef& ref, Waiter::Kind kind, Done done) {
   const MutexLock lock(mutex_);
   const auto entry = find_or_fail(ref);
   if (!entry) return std::unexpected(entry.error());
@@ -60,7 +68,7 @@ Status Manager::Impl::load(const VersionRef& ref, Done done) {
   if ((*entry)->state() == State::kHot) {
     if (done) queue([done = std::move(done)] { done({}); });
   } else {
-    add_waiter(*entry, Waiter::Kind::kLoad)->on_loaded = std::move(done);
+    add_waiter(*entry, kind)->on_loaded = std::move(done);
   }
   settle();
   return {};
@@ -86,7 +94,7 @@ Status Manager::Impl::unload(const VersionRef& ref, Done done) {
   if (!found) return std::unexpected(found.error());
   const EntryPtr& entry = *found;
   fail_waiters(*entry, cancelled_by_unload(*entry));
-  entry->on_left.push_back(std::move(done));
+  entry->on_left.push_back({.done = std::move(done)});
   const TimePoint deadline = now() + entry->settings().drain_timeout;
   Drain drain{
       .cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request", .deadline = deadline};
@@ -120,7 +128,7 @@ Status Manager::Impl::park(const VersionRef& ref, Done done) {
     return fail(ErrorCode::kConflict, "model '" + ref.to_string() + "' is " + std::string(to_string(state)) +
                                           "; only a loaded one can be parked");
   }
-  entry->on_left.push_back(std::move(done));
+  entry->on_left.push_back({.done = std::move(done)});
   if (state == State::kParked) {
     tell(entry->on_left, {});
   } else {
@@ -128,6 +136,79 @@ Status Manager::Impl::park(const VersionRef& ref, Done done) {
   }
   settle();
   return {};
+}
+
+Status Manager::Impl::leave(const VersionRef& ref, LeaveOptions options, Done done) {
+  const MutexLock lock(mutex_);
+  const auto found = find_or_fail(ref);
+  if (!found) return std::unexpected(found.error());
+  const EntryPtr& entry = *found;
+  const State state = entry->state();
+  if (state == State::kLoading || state == State::kWarming) {
+    return fail(ErrorCode::kConflict, "model '" + ref.to_string() + "' is being loaded");
+  }
+  Leaver leaver{.done = std::move(done), .drained = std::move(options.drained)};
+  Drain drain{
+      .cause = options.when_wanted == WhenWanted::kCallOff ? DrainCause::kYielding : DrainCause::kDecided,
+      .to = options.to,
+      .reason = "switch"};
+  if (options.bound) {
+    auto& due = options.at_bound == AtBound::kRevoke ? drain.deadline : leaver.report_at;
+    due = now() + *options.bound;
+  }
+  entry->on_left.push_back(std::move(leaver));
+  const bool is_there = entry->at_rest() || (state == State::kParked && options.to == Residency::kParked);
+  if (is_there) {
+    tell(entry->on_left, {});
+  } else if (state != State::kUnloading) {
+    begin_drain(entry, std::move(drain));
+  }
+  settle();
+  return {};
+}
+
+void Manager::Impl::stay(const VersionRef& ref) {
+  const MutexLock lock(mutex_);
+  const EntryPtr entry = find(ref);
+  if (entry == nullptr || entry->state() != State::kDraining || entry->leaving) return;
+  call_off_drain(*entry);
+  settle();
+}
+
+Manager::Impl::EntryPtr Manager::Impl::keep(const VersionRef& ref) {
+  const MutexLock lock(mutex_);
+  EntryPtr entry = find(ref);
+  if (entry != nullptr) ++entry->keeps;
+  return entry;
+}
+
+void Manager::Impl::let_go(const EntryPtr& entry) {
+  const MutexLock lock(mutex_);
+  if (--entry->keeps == 0) settle();
+}
+
+void Manager::Impl::inspect(const VersionRef& ref, std::function<void(Result<engine::Inspection>)> done) {
+  const MutexLock lock(mutex_);
+  const auto found = find_or_fail(ref);
+  if (!found || shutting_down_) {
+    queue([done = std::move(done), error = found ? shutting_down().error() : found.error()] {
+      done(std::unexpected(error));
+    });
+  } else {
+    run_on_executor(
+        [this, entry = *found, spec = (*found)->spec(), options = inspect_options(), done = std::move(done)] {
+          auto result = dependencies_.loader.inspect(spec, options, stop_inspections_.get_token());
+          if (result) result->details_json = {};
+          const MutexLock task_lock(mutex_);
+          if (result && entry->at_rest() && entry->inspecting == InspectionState::kNeeded) {
+            entry->footprint = std::make_shared<const Footprint>(hot_charge(*result), parked_charge(*result));
+            entry->inspection = std::make_shared<const engine::Inspection>(*result);
+          }
+          queue([done, result = std::move(result)]() mutable { done(std::move(result)); });
+          task_ended();
+        });
+  }
+  settle();
 }
 
 Status Manager::Impl::pin(std::string_view model_id, bool pinned) {

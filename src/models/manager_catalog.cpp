@@ -118,6 +118,36 @@ void Manager::Impl::retire(const EntryPtr& entry, const EntryPtr& successor) {
   }
 }
 
+Result<Preview> Manager::Impl::preview(const VersionRef& ref, const PreviewOptions& options) const {
+  Snapshot state;
+  std::size_t index = 0;
+  {
+    const MutexLock lock(mutex_);
+    const auto entry = find_or_fail(ref);
+    if (!entry) return std::unexpected(entry.error());
+    if ((*entry)->footprint == nullptr) {
+      return fail(ErrorCode::kUnavailable, "model '" + ref.to_string() + "' has not been inspected yet",
+                  (*entry)->error ? (*entry)->error->message : std::string());
+    }
+    std::vector<EntryPtr> order;
+    state = snapshot(order);
+    const auto found = std::ranges::find(order, *entry);
+    index = static_cast<std::size_t>(found - order.begin());
+    if (found == order.end()) state.candidates.push_back(candidate(**entry));
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      Candidate& other = state.candidates[i];
+      if (order[i]->ref == options.stays) other.pinned = true;
+      if (order[i]->ref != options.goes || other.state != State::kHot || !other.can_park) continue;
+      if (other.held) state.usage.remove(*other.held);
+      other.held = other.footprint->parked;
+      state.usage.add(*other.held);
+      other.state = State::kParked;
+      other.pinned = false;
+    }
+  }
+  return make_preview(std::move(state), index);
+}
+
 void Manager::Impl::begin_preloads() {
   for (const std::string& id : model_order_) {
     const Model& model = models_.find(id)->second;
@@ -155,6 +185,40 @@ Budgets Manager::Impl::budgets() const {
 engine::InspectOptions Manager::Impl::inspect_options() const {
   return {.host_budget = limits_.memory_budget - limits_.conversations,
           .device_budgets = limits_.device_budgets};
+}
+
+std::optional<Standing> Manager::Impl::standing(const VersionRef& ref) const {
+  const MutexLock lock(mutex_);
+  const EntryPtr entry = find(ref);
+  if (entry == nullptr) return std::nullopt;
+  return Standing{.state = entry->state(), .leases = entry->leases, .pinned = entry->pinned};
+}
+
+std::vector<Resident> Manager::Impl::residents() const {
+  std::vector<EntryPtr> there;
+  std::vector<Resident> all;
+  const MutexLock lock(mutex_);
+  for (const EntryPtr& entry : active_) {
+    if (!entry->gone && !entry->at_rest() && entry->state() != State::kUnloading &&
+        !entry->reservation.empty())
+      there.push_back(entry);
+  }
+  std::ranges::sort(there, std::ranges::greater(),
+                    [](const EntryPtr& entry) { return std::max(entry->used_at, entry->load_began); });
+  for (const EntryPtr& entry : there) {
+    const bool parked = entry->state() == State::kParked;
+    all.push_back({entry->ref, parked ? Residency::kParked : Residency::kHot});
+  }
+  return all;
+}
+
+std::map<std::string, std::vector<std::string>> Manager::Impl::versions() const {
+  std::map<std::string, std::vector<std::string>> all;
+  const MutexLock lock(mutex_);
+  for (const auto& [id, model] : models_) {
+    for (const EntryPtr& entry : model.entries) all[id].push_back(entry->ref.version);
+  }
+  return all;
 }
 
 Counters Manager::Impl::counters() const {

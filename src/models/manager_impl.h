@@ -32,6 +32,9 @@ class Manager::Impl {
   Result<VersionRef> resolve(std::string_view name) const EXCLUDES(mutex_);
   std::vector<ModelStatus> list() const EXCLUDES(mutex_);
   Result<ModelStatus> describe(std::string_view model_id) const EXCLUDES(mutex_);
+  std::optional<Standing> standing(const VersionRef& ref) const EXCLUDES(mutex_);
+  std::vector<Resident> residents() const EXCLUDES(mutex_);
+  std::map<std::string, std::vector<std::string>> versions() const EXCLUDES(mutex_);
   Counters counters() const EXCLUDES(mutex_);
   ByteSize reserved(const std::string& device) const { return ledger_.reserved(device); }
 
@@ -41,9 +44,16 @@ class Manager::Impl {
   void forget(const std::shared_ptr<Waiter>& waiter) EXCLUDES(mutex_);
 
   Status load(const VersionRef& ref, Done done) EXCLUDES(mutex_);
+  Status preload(const VersionRef& ref, Done done) EXCLUDES(mutex_);
   Status unload(const VersionRef& ref, Done done) EXCLUDES(mutex_);
   Status park(const VersionRef& ref, Done done) EXCLUDES(mutex_);
   Status resume(const VersionRef& ref, Done done) EXCLUDES(mutex_);
+  Status leave(const VersionRef& ref, LeaveOptions options, Done done) EXCLUDES(mutex_);
+  void stay(const VersionRef& ref) EXCLUDES(mutex_);
+  std::shared_ptr<Entry> keep(const VersionRef& ref) EXCLUDES(mutex_);
+  void let_go(const std::shared_ptr<Entry>& entry) EXCLUDES(mutex_);
+  void inspect(const VersionRef& ref, std::function<void(Result<engine::Inspection>)> done) EXCLUDES(mutex_);
+  Result<Preview> preview(const VersionRef& ref, const PreviewOptions& options) const EXCLUDES(mutex_);
   Status pin(std::string_view model_id, bool pinned) EXCLUDES(mutex_);
 
   void tick() EXCLUDES(mutex_);
@@ -66,6 +76,8 @@ class Manager::Impl {
   void touch(const EntryPtr& entry) REQUIRES(mutex_);
   Budgets budgets() const REQUIRES(mutex_);
   engine::InspectOptions inspect_options() const REQUIRES(mutex_);
+
+  Status begin_to_want(const VersionRef& ref, Waiter::Kind kind, Done done) EXCLUDES(mutex_);
 
   // manager_settle.cpp: deciding, and delivering what was decided.
   void settle() REQUIRES(mutex_);
@@ -90,7 +102,8 @@ class Manager::Impl {
   void grant_waiters(Entry& entry) REQUIRES(mutex_);
   void fail_waiters(Entry& entry, const Error& error) REQUIRES(mutex_);
   void answer_error(const std::shared_ptr<Waiter>& waiter, const Error& error) REQUIRES(mutex_);
-  void tell(std::vector<Done>& dones, const Status& status) REQUIRES(mutex_);
+  void tell(std::vector<Leaver>& leavers, const Status& status) REQUIRES(mutex_);
+  void report_drains(Entry& entry, TimePoint time) REQUIRES(mutex_);
 
   // manager_residency.cpp: carrying out.
   void transition(Entry& entry, State to, std::string_view cause, const Error* error = nullptr)
@@ -113,6 +126,7 @@ class Manager::Impl {
   void give_pages_back(const Entry& entry) REQUIRES(mutex_);
   void left(const EntryPtr& entry, Residency to) REQUIRES(mutex_);
   void revoke_leases(Entry& entry) REQUIRES(mutex_);
+  void call_off_drain(Entry& entry) REQUIRES(mutex_);
 
   // manager_catalog.cpp
   void merge_model(std::shared_ptr<const ModelDefinition> definition, Model* old,

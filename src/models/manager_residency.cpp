@@ -252,12 +252,23 @@ void Manager::Impl::load_ended_badly(const EntryPtr& loading, const Error& error
 /// hot -> draining, or straight to leaving for one that is parked.
 void Manager::Impl::begin_drain(const EntryPtr& entry, Drain drain) {
   const std::string reason = drain.reason;
-  if (entry->state() == State::kDraining) {
-    if (entry->drain && entry->drain->to == Residency::kCold) drain.to = Residency::kCold;
+  if (entry->state() == State::kDraining && entry->drain) {  // what was decided before still holds
+    const Drain& before = *entry->drain;
+    if (before.to == Residency::kCold) drain.to = Residency::kCold;
+    if (before.cause == DrainCause::kDecided) drain.cause = DrainCause::kDecided;
+    if (before.deadline && !drain.deadline) drain.deadline = before.deadline;
   }
   entry->drain = std::move(drain);
   if (entry->state() == State::kHot) transition(*entry, State::kDraining, reason);
   if (entry->leases == 0 && !entry->leaving) begin_leaving(entry);
+}
+
+void Manager::Impl::call_off_drain(Entry& entry) {
+  entry.drain.reset();
+  transition(entry, State::kHot,
+             entry.waiters.empty() ? "nobody waits for its room any more" : "wanted again");
+  grant_waiters(entry);
+  tell(entry.on_left, fail(ErrorCode::kConflict, "model '" + entry.ref.to_string() + "' is used again"));
 }
 
 void Manager::Impl::begin_leaving(const EntryPtr& entry) {
@@ -265,6 +276,10 @@ void Manager::Impl::begin_leaving(const EntryPtr& entry) {
   const bool nothing_stays = drain.to == Residency::kCold || entry->weights == nullptr;
   const Residency to = nothing_stays ? Residency::kCold : Residency::kParked;
   entry->leaving = true;
+  for (Leaver& leaver : entry->on_left) {
+    leaver.report_at.reset();
+    if (leaver.drained) queue(std::exchange(leaver.drained, nullptr));
+  }
   ++counters_.evictions[drain.reason];
   if (to == Residency::kCold) transition(*entry, State::kUnloading, drain.reason);
   run_on_executor([this, entry, to] {

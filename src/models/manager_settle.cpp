@@ -70,6 +70,7 @@ void Manager::Impl::expire() {
       answer_error(waiter,
                    {ErrorCode::kTimeout, "model '" + entry->ref.to_string() + "' did not get ready in time"});
     }
+    report_drains(*entry, time);
     if (entry->drain && entry->drain->deadline) {
       if (*entry->drain->deadline > time) {
         note_wake(*entry->drain->deadline);
@@ -98,7 +99,7 @@ Candidate Manager::Impl::candidate(const Entry& entry) const {
   const bool hot_once = entry.state() == State::kHot || entry.state() == State::kDraining;
   Candidate c{.name = entry.ref.to_string(),
               .state = entry.state(),
-              .pinned = entry.pinned && !entry.gone,
+              .pinned = (entry.pinned || entry.keeps > 0) && !entry.gone,
               .leases = entry.leases,
               .leaving = entry.leaving,
               .blocked = (entry.replaces && !entry.replaces->at_rest()) ||
@@ -166,11 +167,7 @@ void Manager::Impl::apply(const Action& action, const std::vector<EntryPtr>& ord
                           .reason = action.reason,
                           .beneficiary = order[*action.beneficiary].get()});
       break;
-    case Action::Kind::kCallOff:
-      entry->drain.reset();
-      transition(*entry, State::kHot, "nobody waits for its room any more");
-      grant_waiters(*entry);
-      break;
+    case Action::Kind::kCallOff: call_off_drain(*entry); break;
     case Action::Kind::kFinishDrain: begin_leaving(entry); break;
     case Action::Kind::kRefuse: refuse(*entry, *action.error); break;
   }

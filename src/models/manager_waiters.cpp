@@ -46,6 +46,7 @@ AcquireTicket Manager::Impl::acquire(const VersionRef& ref, const AcquireOptions
     } else {
       auto waiter = add_waiter(*entry, Waiter::Kind::kLease);
       waiter->on_lease = std::move(done);
+      waiter->ends_unwanted_load = options.ends_unwanted_load;
       if (options.timeout) waiter->deadline = waiter->since + *options.timeout;
       ticket.manager_ = &self_;
       ticket.waiter_ = std::move(waiter);
@@ -73,6 +74,8 @@ void Manager::Impl::forget(const std::shared_ptr<Waiter>& waiter) {
   Entry* const entry = std::exchange(waiter->entry, nullptr);
   if (entry == nullptr) return;
   std::erase(entry->waiters, waiter);
+  const bool is_loading = entry->state() == State::kLoading || entry->state() == State::kWarming;
+  if (waiter->ends_unwanted_load && is_loading && entry->waiters.empty()) cancel_load(*entry);
   if (entry->waiters.empty() && entry->inspecting == InspectionState::kDone) {
     entry->inspecting = InspectionState::kNeeded;  // the file may be another by the next demand
   }
@@ -107,10 +110,25 @@ void Manager::Impl::answer_error(const std::shared_ptr<Waiter>& waiter, const Er
   }
 }
 
-void Manager::Impl::tell(std::vector<Done>& dones, const Status& status) {
-  for (Done& done : std::exchange(dones, {})) {
-    if (done) queue([done = std::move(done), status] { done(status); });
+void Manager::Impl::tell(std::vector<Leaver>& leavers, const Status& status) {
+  for (Leaver& leaver : std::exchange(leavers, {})) {
+    if (leaver.done) queue([done = std::move(leaver.done), status] { done(status); });
   }
+}
+
+/// Tells those whose patience has ended that it still drains.
+void Manager::Impl::report_drains(Entry& entry, TimePoint time) {
+  std::vector<Leaver> due;
+  for (auto leaver = entry.on_left.begin(); leaver != entry.on_left.end();) {
+    if (leaver->report_at && *leaver->report_at <= time) {
+      due.push_back(std::move(*leaver));
+      leaver = entry.on_left.erase(leaver);
+      continue;
+    }
+    if (leaver->report_at) note_wake(*leaver->report_at);
+    ++leaver;
+  }
+  tell(due, fail(ErrorCode::kTimeout, "model '" + entry.ref.to_string() + "' is still draining"));
 }
 
 }  // namespace switchyard::models

@@ -303,8 +303,9 @@ class Planning {
     for (std::size_t i = 0; i < s_.candidates.size(); ++i) {
       const Candidate& c = at(i);
       if (c.state != State::kDraining || c.leaving || gone_[i]) continue;
-      const bool needless =
-          c.drain == DrainCause::kRoom && (!c.drains_for || (!keep_.contains(*c.drains_for) && c.leases > 0));
+      const bool needless = (c.drain == DrainCause::kRoom &&
+                             (!c.drains_for || (!keep_.contains(*c.drains_for) && c.leases > 0))) ||
+                            (c.drain == DrainCause::kYielding && c.wanted);
       if (needless) {
         act({.kind = Action::Kind::kCallOff, .index = i});
       } else if (c.leases == 0) {

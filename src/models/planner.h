@@ -20,14 +20,12 @@ struct Footprint {
   bool operator==(const Footprint&) const = default;
 };
 
-/// How much of a version is in memory: all, the weights, nothing.
-enum class Residency : std::uint8_t { kHot, kParked, kCold };
-
 enum class InspectionState : std::uint8_t { kNeeded, kRunning, kDone };
 enum class DrainCause : std::uint8_t {
   kNone,
-  kRoom,     ///< for another version that waits; can be called off
-  kDecided,  ///< eviction of an idle one, an idle time, a request: goes on
+  kRoom,      ///< for another version that waits; can be called off
+  kDecided,   ///< eviction of an idle one, an idle time, a request: goes on
+  kYielding,  ///< nobody is to use it, but whoever does gets it back: called off when it is wanted
 };
 
 /// One version that is in memory or waited for.

@@ -33,6 +33,10 @@ enum class State : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(State state) noexcept;
 
+/// How much of a version is in memory: all, the weights, nothing.
+enum class Residency : std::uint8_t { kHot, kParked, kCold };
+[[nodiscard]] std::string_view to_string(Residency residency) noexcept;
+
 /// What one model may do and how it is treated; the same for all its versions.
 struct ModelSettings {
   bool pin = false;                           ///< never evicted or parked by the server itself
@@ -84,6 +88,19 @@ struct VersionStatus {
   std::optional<Duration> idle_for = {};              ///< hot or parked and unused for this long
   std::optional<Duration> last_load_time = {};
   std::string info_json;  ///< the engine's own entry for /v1/models, empty before the first load
+};
+
+/// The little of it that decisions need.
+struct Standing {
+  State state = State::kCold;
+  std::uint32_t leases = 0;
+  bool pinned = false;
+};
+
+/// A version that is in memory.
+struct Resident {
+  VersionRef ref;
+  Residency residency = Residency::kHot;
 };
 
 struct ModelStatus {

@@ -1,61 +1,32 @@
 #include "traffic/alias_table.h"
 
-#include <algorithm>
-
 namespace switchyard::traffic {
 
-std::optional<models::VersionRef> AliasTable::find(std::string_view alias) const {
-  const auto table = table_.load();
-  const auto found = table->find(alias);
+std::optional<Position> AliasTable::find(std::string_view name) const {
+  const auto table = now();
+  const auto found = table->find(name);
   if (found == table->end()) return std::nullopt;
   return found->second;
 }
 
 std::vector<Alias> AliasTable::list() const {
-  const auto table = table_.load();
-  std::vector<Alias> all;
-  for (const auto& [name, to] : *table) all.push_back({name, to});
-  return all;
-}
-
-bool AliasTable::points_at(const models::VersionRef& version) const {
-  const auto table = table_.load();
-  return std::ranges::any_of(*table, [&](const auto& alias) { return alias.second == version; });
-}
-
-Status AliasTable::set_all(const std::vector<Alias>& aliases) {
-  auto table = std::make_shared<Table>();
-  for (const Alias& alias : aliases) {
-    if (alias.name.empty()) return fail(ErrorCode::kInvalidArgument, "an alias has an empty name");
-    if (!table->emplace(alias.name, alias.to).second) {
-      return fail(ErrorCode::kInvalidArgument, "there are two aliases '" + alias.name + "'");
-    }
+  std::vector<Alias> aliases;
+  const auto table = now();
+  for (const auto& [name, position] : *table) {
+    aliases.push_back({name, position.to});
   }
-  const MutexLock lock(writing_);
-  table_.store(std::move(table));
-  return {};
+  return aliases;
 }
 
-Status AliasTable::add(const Alias& alias) {
-  if (alias.name.empty()) return fail(ErrorCode::kInvalidArgument, "an alias has an empty name");
-  const MutexLock lock(writing_);
-  auto table = std::make_shared<Table>(*table_.load());
-  if (!table->emplace(alias.name, alias.to).second) {
-    return fail(ErrorCode::kInvalidArgument, "there is an alias '" + alias.name + "' already");
-  }
-  table_.store(std::move(table));
-  return {};
+std::shared_ptr<const AliasTable::Positions> AliasTable::now() const {
+  const MutexLock lock(mutex_);
+  return table_;
 }
 
-Status AliasTable::point(std::string_view alias, const models::VersionRef& to) {
-  const MutexLock lock(writing_);
-  auto table = std::make_shared<Table>(*table_.load());
-  const auto found = table->find(alias);
-  if (found == table->end())
-    return fail(ErrorCode::kNotFound, "no alias is called '" + std::string(alias) + "'");
-  found->second = to;
-  table_.store(std::move(table));
-  return {};
+void AliasTable::set(Positions positions) {
+  auto next = std::make_shared<const Positions>(std::move(positions));
+  const MutexLock lock(mutex_);
+  table_.swap(next);  // the old one ends without the lock, if nobody reads it
 }
 
 }  // namespace switchyard::traffic

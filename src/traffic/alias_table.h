@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -9,39 +8,35 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "models/manager.h"
+#include "traffic/types.h"
 
 namespace switchyard::traffic {
 
-/// A public name and the version it points at.
-struct Alias {
-  std::string name;
+/// What one public name means now.
+struct Position {
   models::VersionRef to;
-  bool operator==(const Alias&) const = default;
+  bool is_model = false;  ///< a model's own name, not an alias
+  bool ask = false;       ///< requests for it may have to wait: see Switcher::route()
+  bool operator==(const Position&) const = default;
 };
 
-/// What public names mean: an immutable snapshot behind one atomic pointer. Readers never wait for a
-/// change, a change is one store. Any thread.
+/// What public names mean: an immutable snapshot behind one pointer. A change is one store; readers and
+/// it meet for as long as it takes to copy a pointer. (std::atomic<std::shared_ptr> locks inside as well,
+/// and libstdc++ 12's has a race.) Any thread.
 class AliasTable {
  public:
-  /// The version of `alias`, or nothing when there is no such alias.
-  [[nodiscard]] std::optional<models::VersionRef> find(std::string_view alias) const;
+  using Positions = std::map<std::string, Position, std::less<>>;
+
+  [[nodiscard]] std::optional<Position> find(std::string_view name) const;
   /// In the order of their names.
   [[nodiscard]] std::vector<Alias> list() const;
-  /// Whether any alias points at `version`.
-  [[nodiscard]] bool points_at(const models::VersionRef& version) const;
-
-  /// Replaces all of them. Errors: kInvalidArgument for an empty or doubled name; nothing has changed then.
-  Status set_all(const std::vector<Alias>& aliases);
-  /// Adds one. Errors: kInvalidArgument for an empty name or one that is there.
-  Status add(const Alias& alias);
-  /// Points an alias that exists somewhere else. Errors: kNotFound.
-  Status point(std::string_view alias, const models::VersionRef& to);
+  void set(Positions positions) EXCLUDES(mutex_);
 
  private:
-  using Table = std::map<std::string, models::VersionRef, std::less<>>;
-  std::atomic<std::shared_ptr<const Table>> table_ = std::make_shared<const Table>();
-  Mutex writing_;  // one change at a time
+  [[nodiscard]] std::shared_ptr<const Positions> now() const EXCLUDES(mutex_);
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const Positions> table_ GUARDED_BY(mutex_) = std::make_shared<const Positions>();
 };
 
 }  // namespace switchyard::traffic

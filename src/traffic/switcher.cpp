@@ -2,155 +2,199 @@
 
 #include <utility>
 
+#include "base/nearest.h"
+#include "traffic/switch_record.h"
+#include "traffic/switcher_impl.h"
+
+// What callers see: names are read from the table, everything else is handed to the strand.
+
 namespace switchyard::traffic {
 
-Switcher::Switcher(Dependencies dependencies) : dependencies_(dependencies) {}
+Switcher::Switcher(Dependencies dependencies) : impl_(std::make_shared<Impl>(dependencies)) { impl_->open(); }
+Switcher::~Switcher() { impl_->close(); }
 
-Switcher::~Switcher() {
-  std::map<const Switch*, models::AcquireTicket> tickets;
-  std::vector<std::shared_ptr<Switch>> cut;
-  MutexLock lock(mutex_);
-  std::swap(tickets, tickets_);
-  for (auto& [alias, queue] : queues_) {
-    while (queue.size() > 1) {
-      cut.push_back(std::move(queue.back()));
-      queue.pop_back();
+Status Switcher::define(const std::vector<Alias>& aliases,
+                        const std::map<models::VersionRef, models::VersionRef>& successors) {
+  return impl_->define(aliases, successors);
+}
+Result<models::VersionRef> Switcher::resolve(std::string_view name) const { return impl_->resolve(name); }
+void Switcher::route(const std::string& name, std::function<void(Result<models::VersionRef>)> done) {
+  impl_->route(name, std::move(done));
+}
+void Switcher::move(SwitchRequest request) { impl_->move(std::move(request)); }
+void Switcher::cancel(const std::string& alias, std::function<void(Status)> done,
+                      std::optional<std::int64_t> id) {
+  impl_->cancel(alias, std::move(done), id);
+}
+void Switcher::remove(const std::string& alias, const SwitchOptions& options,
+                      std::function<void(Status)> done) {
+  impl_->remove(alias, options, std::move(done));
+}
+void Switcher::preview(SwitchRequest request, std::function<void(Result<SwitchPreview>)> done) {
+  impl_->preview(std::move(request), std::move(done));
+}
+std::vector<AliasStatus> Switcher::aliases() const { return impl_->aliases(); }
+std::vector<Alias> Switcher::names() const { return impl_->names(); }
+Result<AliasStatus> Switcher::describe(std::string_view name) const { return impl_->describe(name); }
+Result<std::vector<SwitchReport>> Switcher::history(std::string_view name, std::size_t limit) const {
+  return impl_->history(name, limit);
+}
+
+Switcher::Impl::Impl(const Dependencies& dependencies)
+    : dependencies_(dependencies), store_(dependencies.state), strand_(dependencies.executor) {}
+
+void Switcher::Impl::open() {
+  load_names();
+  subscription_ = dependencies_.events.subscribe([weak = weak_from_this()](const telemetry::Event& event) {
+    if (const auto self = weak.lock()) self->on_event(event);
+  });
+}
+
+void Switcher::Impl::close() {
+  subscription_ = {};
+  strand_.call([this] {
+    closing_ = true;
+    const Error over{ErrorCode::kCancelled, "the server is shutting down"};
+    for (const SwitchPtr& one : std::vector(active_)) {
+      if (one->flipped) {
+        end(one, Outcome::kOk, std::nullopt);
+      } else {
+        end(one, Outcome::kCancelled, over);
+      }
     }
-    if (tickets.contains(queue.front().get())) cut.push_back(queue.front());
+  });
+  strand_.finish();
+}
+
+Status Switcher::Impl::define(const std::vector<Alias>& aliases, const Successors& successors) {
+  Status status;
+  strand_.call([&] { status = define_now(aliases, successors); });
+  return status;
+}
+
+Result<models::VersionRef> Switcher::Impl::resolve(std::string_view name) const {
+  if (const auto position = table_.find(name)) return position->to;
+  auto ref = dependencies_.manager.resolve(name);
+  const std::size_t at = name.rfind('@');
+  if (ref) {
+    if (at != std::string_view::npos) return ref;
+    const auto position = table_.find(ref->model);  // a further name of a model means what its id means
+    return position ? position->to : *std::move(ref);
   }
-  lock.unlock();
-  for (const auto& one : cut) {
-    const auto ticket = tickets.find(one.get());
-    const bool waits_in_line = ticket == tickets.end();
-    if (waits_in_line) {
-      one->done(fail(ErrorCode::kCancelled, "the switch of '" + one->alias + "' was cancelled"));
-    } else if (ticket->second.cancel()) {
-      loaded(one, fail(ErrorCode::kCancelled, "the server is shutting down"));
+  if (at == std::string_view::npos) return ref;
+  const std::string_view label = name.substr(at + 1);
+  if (label != "latest" && label != "stable" && label != "previous") return ref;
+  const auto base = resolve(name.substr(0, at));
+  if (!base) return base;
+  if (label == "stable") return base;
+  if (label == "latest") return dependencies_.manager.resolve(base->model);
+  const auto status = describe(name.substr(0, at));
+  if (status && !status->previous.empty()) return status->previous.front();
+  return fail(ErrorCode::kNotFound,
+              "'" + std::string(name.substr(0, at)) + "' has meant no other version before");
+}
+
+void Switcher::Impl::route(const std::string& name, std::function<void(Result<models::VersionRef>)> done) {
+  auto position = table_.find(name);
+  std::string key = name;
+  if (!position && !name.contains('@')) {
+    if (const auto ref = dependencies_.manager.resolve(name)) {
+      key = ref->model;
+      position = table_.find(key);
     }
   }
-  lock.lock();
-  while (!queues_.empty()) idle_.wait(mutex_);
+  if (!position || !position->ask) return done(resolve(name));
+  strand_.post([this, key, done = std::move(done)] { route_now(key, done); });
 }
 
-Status Switcher::check(const Alias& alias) const {
-  if (dependencies_.manager.resolve(alias.name)) {
-    return fail(ErrorCode::kInvalidArgument, "the alias '" + alias.name + "' has the name of a model");
+void Switcher::Impl::move(SwitchRequest request) {
+  strand_.post([this, request = std::move(request)] { start(request); });
+}
+
+void Switcher::Impl::cancel(const std::string& alias, std::function<void(Status)> done,
+                            std::optional<std::int64_t> id) {
+  strand_.post([this, alias, id, done = std::move(done)] {
+    const auto key = key_of(alias, WhenMissing::kRefuse);
+    if (!key) return done(std::unexpected(key.error()));
+    const auto name = names_.find(*key);
+    if (name == names_.end() || name->second.current == nullptr ||
+        name->second.current->report.id != id.value_or(name->second.current->report.id)) {
+      return done(fail(ErrorCode::kConflict, "no switch of '" + *key + "' is waiting for its flip"));
+    }
+    const SwitchPtr one = name->second.current;
+    end(one, Outcome::kCancelled,
+        Error{ErrorCode::kCancelled, "the switch of '" + *key + "' to '" + one->report.to.to_string() +
+                                         "' was cancelled in its phase " +
+                                         std::string(to_string(one->report.phase))});
+    done({});
+  });
+}
+
+std::vector<AliasStatus> Switcher::Impl::aliases() const {
+  std::vector<AliasStatus> all;
+  const MutexLock lock(mutex_);
+  for (const auto& [name, status] : shown_) {
+    if (!status.is_model && !status.alias.to.model.empty()) all.push_back(status);
   }
-  const auto target = dependencies_.manager.resolve(alias.to.to_string());
-  if (!target) {
-    return fail(ErrorCode::kNotFound,
-                "the alias '" + alias.name + "' points at '" + alias.to.to_string() + "'",
-                target.error().message);
-  }
-  return {};
+  return all;
 }
 
-Status Switcher::set_aliases(const std::vector<Alias>& aliases) {
-  for (const Alias& alias : aliases) {
-    if (auto checked = check(alias); !checked) return checked;
-  }
-  return table_.set_all(aliases);
-}
-
-Status Switcher::add_alias(const Alias& alias) {
-  if (auto checked = check(alias); !checked) return checked;
-  return table_.add(alias);
-}
-
-Result<models::VersionRef> Switcher::resolve(std::string_view name) const {
-  if (auto version = table_.find(name)) return *std::move(version);
-  return dependencies_.manager.resolve(name);
-}
-
-void Switcher::switch_alias(const std::string& alias, const models::VersionRef& to, SwitchOptions options,
-                            Done done) {
-  if (!done) done = [](const Status&) {};
-  const auto one =
-      std::make_shared<Switch>(alias, to, std::move(options), std::move(done), dependencies_.clock.now());
-  if (!table_.find(alias)) {
-    one->done(fail(ErrorCode::kNotFound, "no alias is called '" + alias + "'"));
-    return;
-  }
-  bool first = false;
+Result<AliasStatus> Switcher::Impl::describe(std::string_view name) const {
+  const auto ref = name.contains('@') ? Result<models::VersionRef>(fail(ErrorCode::kNotFound, ""))
+                                      : dependencies_.manager.resolve(name);
   {
     const MutexLock lock(mutex_);
-    auto& queue = queues_[alias];
-    queue.push_back(one);
-    first = queue.size() == 1;
+    auto found = shown_.find(name);
+    if (found == shown_.end() && ref) found = shown_.find(ref->model);
+    if (found != shown_.end() && !found->second.alias.to.model.empty()) return found->second;
   }
-  if (first) begin(one);
+  if (ref) {
+    AliasStatus status{.alias = {ref->model, *ref}, .is_model = true, .defined = {}, .previous = {}};
+    return status;
+  }
+  std::vector<std::string> known;
+  for (const Alias& alias : table_.list()) known.push_back(alias.name);
+  return fail(ErrorCode::kNotFound,
+              "no alias is called '" + std::string(name) + "'" + did_you_mean(name, known));
 }
 
-void Switcher::begin(const std::shared_ptr<Switch>& one) {
-  auto ticket = dependencies_.manager.acquire(
-      one->to, {}, [this, one](Result<models::Lease> lease) { loaded(one, std::move(lease)); });
-  const MutexLock lock(mutex_);
-  // The answer may have come already, and with it the end of this switch.
-  const auto queue = queues_.find(one->alias);
-  if (queue != queues_.end() && queue->second.front() == one) tickets_[one.get()] = std::move(ticket);
+Result<std::vector<SwitchReport>> Switcher::Impl::history(std::string_view name, std::size_t limit) const {
+  std::string key(name);
+  if (!table_.find(name) && !name.contains('@')) {
+    if (const auto ref = dependencies_.manager.resolve(name)) key = ref->model;
+  }
+  const auto rows = store_.history(key, limit);
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<SwitchReport> reports;
+  for (const store::SwitchRow& row : *rows) reports.push_back(to_report(row));
+  return reports;
 }
 
-void Switcher::loaded(const std::shared_ptr<Switch>& one, Result<models::Lease> lease) {
-  const models::VersionRef from = table_.find(one->alias).value_or(models::VersionRef{});
-  if (!lease) {
-    const Error& error = lease.error();
-    ended(one, from,
-          fail(error.code,
-               "alias '" + one->alias + "' was not switched: loading '" + one->to.to_string() +
-                   "' failed, '" + from.to_string() + "' goes on serving: " + error.message,
-               error.cause));
-    return;
+void Switcher::Impl::on_event(const telemetry::Event& event) {
+  const models::VersionRef ref{event.model, event.version};
+  const auto text = [&](const char* key) {
+    const auto found = event.text.find(key);
+    return found == event.text.end() ? std::string() : found->second;
+  };
+  if (event.type == "state") {
+    strand_.post([this, ref, to = text("to"), at = now()] { note_state(ref, to, at); });
+  } else if (event.type == "load_progress" && event.numbers.contains("progress") &&
+             event.numbers.at("progress") >= 1) {
+    const std::string stage = text("stage"), stages = text("stages");
+    const bool weights_are_there =
+        stage != "warmup" && (stages.ends_with(stage + ",warmup") || stages == stage);
+    if (weights_are_there) strand_.post([this, ref, at = now()] { note_weights(ref, at); });
   }
-  // The lease keeps the new version hot until requests find it.
-  const Status flipped = table_.point(one->alias, one->to);
-  if (flipped && from != one->to && one->options.old == OldVersion::kPark && !table_.points_at(from)) {
-    (void)dependencies_.manager.park(from);  // not loaded is as good
-  }
-  ended(one, from, flipped);
 }
 
-void Switcher::ended(const std::shared_ptr<Switch>& one, const models::VersionRef& from,
-                     const Status& status) {
-  telemetry::Event event;
-  event.type = "alias";
-  event.model = one->to.model;
-  event.version = one->to.version;
-  event.text = {{"alias", one->alias},
-                {"from", from.to_string()},
-                {"to", one->to.to_string()},
-                {"result", status ? "ok" : "failed"},
-                {"cause", one->options.cause}};
-  if (!status) event.text["error"] = status.error().to_string();
-  event.numbers["duration_ms"] =
-      std::chrono::duration<double, std::milli>(dependencies_.clock.now() - one->began).count();
-  dependencies_.events.publish(std::move(event));
-  one->done(status);
-
-  std::shared_ptr<Switch> next;
-  models::AcquireTicket used;
-  {
-    const MutexLock lock(mutex_);
-    ++(status ? counters_.ok : counters_.failed);
-    const auto ticket = tickets_.find(one.get());
-    if (ticket != tickets_.end()) {
-      used = std::move(ticket->second);
-      tickets_.erase(ticket);
-    }
-    const auto queue = queues_.find(one->alias);
-    queue->second.erase(queue->second.begin());
-    if (queue->second.empty()) {
-      queues_.erase(queue);
-      idle_.notify_all();
-    } else {
-      next = queue->second.front();
-    }
-  }
-  if (next != nullptr) begin(next);
+models::State Switcher::Impl::state_of(const models::VersionRef& ref) const {
+  const auto standing = dependencies_.manager.standing(ref);
+  return standing ? standing->state : models::State::kCold;
 }
 
-SwitchCounters Switcher::counters() const {
-  const MutexLock lock(mutex_);
-  return counters_;
+std::uint32_t Switcher::Impl::leases_of(const models::VersionRef& ref) const {
+  const auto standing = dependencies_.manager.standing(ref);
+  return standing ? standing->leases : 0;
 }
 
 }  // namespace switchyard::traffic

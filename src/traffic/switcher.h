@@ -1,93 +1,89 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/mutex.h"
+#include "base/executor.h"
 #include "models/manager.h"
+#include "store/state_database.h"
 #include "telemetry/event_bus.h"
-#include "traffic/alias_table.h"
+#include "traffic/types.h"
 
 namespace switchyard::traffic {
 
-/// What becomes of the version that an alias pointed at before. Its running requests end whole
-/// in either case.
-enum class OldVersion : std::uint8_t {
-  kPark,  ///< drained, then parked: a switch back takes milliseconds
-  kKeep,  ///< stays hot as long as the room allows
+/// When a model's bare name follows a newer version of it.
+enum class Upgrades : std::uint8_t {
+  kInBackground,  ///< as soon as there is one, if the version before is in memory; else with its next use
+  kOnUse,         ///< with its next use
 };
 
-struct SwitchOptions {
-  OldVersion old = OldVersion::kPark;
-  std::string cause = "request";  ///< shown in the event
-};
-
-struct SwitchCounters {
-  std::uint64_t ok = 0;
-  std::uint64_t failed = 0;
-};
-
-/// Routes names and moves aliases without a gap: loads the new version, flips when it is hot, then
-/// parks the old one unless another alias points at it. What fails before the flip leaves the old
-/// version serving. Any thread; no method blocks but the destructor.
+/// What public names mean, and moving them without a gap. A name moves only to a version that is hot
+/// and has answered; what fails before the flip leaves the old version serving. Names are aliases, made
+/// by the config file or by calls, and the models' own ids. Every move is on disk before its caller is
+/// told. Any thread; no method blocks but those that say so.
 class Switcher {
  public:
   struct Dependencies {
-    models::Manager& manager;  ///< must outlive the switcher
+    models::Manager& manager;  ///< all of these must outlive the switcher
+    Executor& executor;
     telemetry::EventBus& events;
+    store::StateDatabase& state;
     const Clock& clock = Clock::steady();
+    Upgrades upgrades = Upgrades::kInBackground;
   };
-  using Done = std::function<void(Status)>;
 
   explicit Switcher(Dependencies dependencies);
-  /// Waits for the switches in progress to end.
+  /// Ends the switches in progress; blocks until their callers have been told.
   ~Switcher();
   Switcher(const Switcher&) = delete;
   Switcher& operator=(const Switcher&) = delete;
 
-  /// Replaces all aliases, as configured. Errors: kInvalidArgument for a doubled name or a name that
-  /// a model has, kNotFound for a target that is not catalogued; nothing has changed then.
-  Status set_aliases(const std::vector<Alias>& aliases);
-  /// Adds one; the others are not touched. Errors: as of set_aliases().
-  Status add_alias(const Alias& alias);
-  [[nodiscard]] std::vector<Alias> aliases() const { return table_.list(); }
+  /// Tells it the aliases that the config file has, after every change of the manager's catalog. Those
+  /// made by calls stay. A name that means one of `successors` (a version whose file was replaced) moves
+  /// on to what came in its place, by a switch. Blocks. Errors: kInvalidArgument for a doubled name or a name
+  /// that a model has, kNotFound for a target that is not catalogued; nothing has changed then.
+  Status define(const std::vector<Alias>& aliases,
+                const std::map<models::VersionRef, models::VersionRef>& successors = {});
 
-  /// An alias, else what the manager takes the name for. Quick, never waits for a switch.
+  /// What a name means now: an alias, a model, model@version, or NAME@latest (the newest version of
+  /// NAME's model), NAME@stable (what NAME means) or NAME@previous (where a rollback of NAME goes). Quick,
+  /// never waits for a switch. Errors: kNotFound with the nearest names.
   [[nodiscard]] Result<models::VersionRef> resolve(std::string_view name) const;
+  /// The same for a request that can wait: `done` is called once, at once unless a switch holds the
+  /// name's requests, then when it has ended.
+  void route(const std::string& name, std::function<void(Result<models::VersionRef>)> done);
 
-  /// Begins to move `alias` to `to`; switches of one alias follow each other in order. `done` is
-  /// called once, when the alias has flipped or will not, on a thread of the manager: it must not
-  /// block. Errors by `done`: kNotFound, or what the load of `to` gave, saying who serves.
-  void switch_alias(const std::string& alias, const models::VersionRef& to, SwitchOptions options, Done done);
+  /// Begins to move a name, ending a switch of it that has not flipped yet. Errors by `done`: kNotFound,
+  /// kInvalidArgument, kConflict (superseded; nowhere to roll back to), kCancelled, kUnavailable (cannot
+  /// be recorded), or what the load of the new version gave, saying who serves.
+  void move(SwitchRequest request);
+  /// Ends a switch of `alias` that has not flipped; with `id` only that one. Errors by `done`: kNotFound,
+  /// kConflict (there is none).
+  void cancel(const std::string& alias, std::function<void(Status)> done,
+              std::optional<std::int64_t> id = {});
+  /// Removes an alias; what it meant stays as it is. Errors by `done`: kNotFound, kConflict (a model).
+  void remove(const std::string& alias, const SwitchOptions& options, std::function<void(Status)> done);
+  /// What move() would do. Reads the new version's file if need be. Errors by `done`: as of move().
+  void preview(SwitchRequest request, std::function<void(Result<SwitchPreview>)> done);
 
-  [[nodiscard]] SwitchCounters counters() const;
+  /// In the order of their names, models' own names left out.
+  [[nodiscard]] std::vector<AliasStatus> aliases() const;
+  /// Every name that means a version: aliases, and models that have answered.
+  [[nodiscard]] std::vector<Alias> names() const;
+  /// An alias or a model's name. Errors: kNotFound.
+  [[nodiscard]] Result<AliasStatus> describe(std::string_view name) const;
+  /// Newest first. Blocks for one query. Errors: what the database says.
+  [[nodiscard]] Result<std::vector<SwitchReport>> history(std::string_view name, std::size_t limit) const;
 
  private:
-  struct Switch {
-    std::string alias;
-    models::VersionRef to;
-    SwitchOptions options;
-    Done done;
-    TimePoint began;
-  };
-
-  [[nodiscard]] Status check(const Alias& alias) const;
-  void begin(const std::shared_ptr<Switch>& one);
-  void loaded(const std::shared_ptr<Switch>& one, Result<models::Lease> lease);
-  void ended(const std::shared_ptr<Switch>& one, const models::VersionRef& from, const Status& status);
-
-  const Dependencies dependencies_;
-  AliasTable table_;
-  mutable Mutex mutex_;
-  CondVar idle_;
-  std::map<std::string, std::vector<std::shared_ptr<Switch>>> queues_ GUARDED_BY(mutex_);  // front runs
-  std::map<const Switch*, models::AcquireTicket> tickets_ GUARDED_BY(mutex_);
-  SwitchCounters counters_ GUARDED_BY(mutex_);
+  class Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace switchyard::traffic

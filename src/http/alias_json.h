@@ -1,0 +1,16 @@
+#pragma once
+
+#include "http/json.h"
+#include "traffic/types.h"
+
+// What /admin/v1/aliases says. Pure functions.
+
+namespace switchyard::http {
+
+[[nodiscard]] Json alias_json(const traffic::AliasStatus& status);
+[[nodiscard]] Json switch_json(const traffic::SwitchReport& report);
+[[nodiscard]] Json preview_json(const traffic::SwitchPreview& preview);
+/// The HTTP status of a switch that did not come about.
+[[nodiscard]] int status_of(const traffic::SwitchReport& report);
+
+}  // namespace switchyard::http

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+
+#include "base/mutex.h"
+#include "store/database.h"
+
+namespace switchyard::store {
+
+/// What must be there again after a kill -9: aliases and their history, versions, what was in memory.
+/// One file for one server at a time, each change on disk before it is acknowledged. Any thread.
+class StateDatabase {
+ public:
+  /// `path` is an SQLite file, made when absent; empty: in memory. A damaged file is moved aside as of
+  /// open_or_replace(); one that another server has open is left alone and nothing is kept.
+  explicit StateDatabase(const std::string& path = {});
+  ~StateDatabase();
+  StateDatabase(const StateDatabase&) = delete;
+  StateDatabase& operator=(const StateDatabase&) = delete;
+
+  /// Runs `use(Database&)`, one at a time.
+  template <typename Use>
+  auto with(Use use) EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    return use(database_);
+  }
+  /// Runs `change(Database&)`, which gives a Status, in one transaction: all of it or nothing.
+  template <typename Change>
+  [[nodiscard]] Status change(Change change) EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    if (Status begun = database_.execute("BEGIN IMMEDIATE"); !begun) return begun;
+    Status done = change(database_);
+    if (done) done = database_.execute("COMMIT");
+    if (!done) (void)database_.execute("ROLLBACK");
+    return done;
+  }
+
+ private:
+  const int lock_;  ///< file that only one server holds; -1 in memory
+  Mutex mutex_;
+  Database database_ GUARDED_BY(mutex_);
+};
+
+}  // namespace switchyard::store

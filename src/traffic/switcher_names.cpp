@@ -1,0 +1,352 @@
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "base/nearest.h"
+#include "telemetry/log.h"
+#include "traffic/switch_record.h"
+#include "traffic/switcher_impl.h"
+
+// What names mean: as kept, as the config file says, and as models get newer versions. On the strand.
+
+namespace switchyard::traffic {
+namespace {
+
+std::string described(const Alias& alias) {
+  return "the alias '" + alias.name + "' points at '" + alias.to.to_string() + "'";
+}
+
+bool is_plain(std::string_view name) {
+  return !name.empty() && name.front() != ' ' && name.back() != ' ' &&
+         std::ranges::none_of(name, [](unsigned char c) { return c == '@' || c < ' ' || c == 0x7f; });
+}
+
+}  // namespace
+
+void Switcher::Impl::load_names() {
+  const auto seconds = std::chrono::system_clock::now().time_since_epoch();
+  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(seconds).count();
+  if (const Status ended = store_.end_interrupted(now_ms); !ended)
+    telemetry::log_error("traffic", "the history cannot be read: {}", ended.error().to_string());
+  const auto rows = store_.aliases();
+  if (!rows) telemetry::log_error("traffic", "the aliases cannot be read: {}", rows.error().to_string());
+  if (rows) {
+    for (const store::AliasRow& row : *rows) {
+      Name name;
+      name.row = row;
+      name.to = to_ref(row.target);
+      name.is_model = row.kind == "model";
+      names_[row.name] = std::move(name);
+    }
+  }
+  if (const auto proven = store_.proven()) {
+    for (const std::string& version : *proven) proven_.insert(to_ref(version));
+  }
+}
+
+Status Switcher::Impl::check_definitions(const std::vector<Alias>& aliases) const {
+  std::set<std::string> seen;
+  for (const Alias& alias : aliases) {
+    if (!is_plain(alias.name)) {
+      return fail(ErrorCode::kInvalidArgument, "'" + alias.name + "' is no name for an alias");
+    }
+    if (!seen.insert(alias.name).second)
+      return fail(ErrorCode::kInvalidArgument, "there are two aliases '" + alias.name + "'");
+    if (dependencies_.manager.resolve(alias.name)) {
+      return fail(ErrorCode::kInvalidArgument, "the alias '" + alias.name + "' has the name of a model");
+    }
+    const auto target = dependencies_.manager.resolve(alias.to.to_string());
+    if (!target) return fail(ErrorCode::kNotFound, described(alias), target.error().message);
+  }
+  return {};
+}
+
+Status Switcher::Impl::define_now(const std::vector<Alias>& aliases, const Successors& successors) {
+  if (auto checked = check_definitions(aliases); !checked) return checked;
+  for (auto& [key, name] : names_) name.live = false;
+  for (const Alias& alias : aliases) define_alias(alias);
+  revive_made_by_calls(aliases);
+  follow_successors(successors);
+  follow_catalog();
+  defined_ = true;
+  refresh();
+  return {};
+}
+
+void Switcher::Impl::define_alias(const Alias& alias) {
+  const std::string text = alias.defined.empty() ? to_text(alias.to) : alias.defined;
+  const auto known = names_.find(alias.name);
+  Redefined facts{.known = known != names_.end() && !known->second.is_model, .at_start = !defined_};
+  if (facts.known) {
+    facts.removed = known->second.row.target.empty();
+    facts.entry_changed = known->second.row.defined != text;
+    facts.target_is_there =
+        !facts.removed && dependencies_.manager.resolve(known->second.to.to_string()).has_value();
+  }
+  Name& name = names_[alias.name];
+  name.is_model = false;
+  switch (redefinition(facts)) {
+    case Redefinition::kStay: name.live = true; break;
+    case Redefinition::kStayAway: break;
+    case Redefinition::kPointThere:
+      name.to = alias.to;
+      name.live = true;
+      name.row.name = alias.name;
+      name.row.kind = "alias";
+      name.row.target = to_text(alias.to);
+      name.row.defined = text;
+      keep_row(name.row);
+      break;
+    case Redefinition::kSwitch:
+      name.live = true;
+      strand_.post([this, alias, text] {
+        start({.alias = alias.name,
+               .to = to_text(alias.to),
+               .options = {.who = "config"},
+               .kind = Kind::kConfig},
+              text);
+      });
+      break;
+  }
+}
+
+/// Aliases that no config file has: they are there while their version is. One that a config file had
+/// goes with its entry, unless it is just being moved.
+void Switcher::Impl::revive_made_by_calls(const std::vector<Alias>& aliases) {
+  std::vector<std::string> forgotten;
+  for (auto& [key, name] : names_) {
+    if (name.is_model || std::ranges::any_of(aliases, [&](const Alias& alias) { return alias.name == key; }))
+      continue;
+    if (!name.row.defined.empty() && name.current == nullptr) {
+      forgotten.push_back(key);
+      continue;
+    }
+    if (name.to.model.empty()) continue;  // being made
+    const bool taken = dependencies_.manager.resolve(key).has_value();
+    name.live = !taken && dependencies_.manager.resolve(name.to.to_string()).has_value();
+    if (name.live) continue;
+    telemetry::log_warning(
+        "traffic", "alias '{}' rests: {}", key,
+        taken ? "a model has its name now" : "its version " + name.to.to_string() + " is not catalogued");
+  }
+  for (const std::string& key : forgotten) {
+    if (const Status gone = store_.remove(key); !gone)
+      telemetry::log_error("traffic", "{}", gone.error().to_string());
+    names_.erase(key);
+  }
+}
+
+/// A version whose file was replaced cannot be loaded again: what means it moves on. Where its engine is
+/// still there it serves until the new one has answered.
+void Switcher::Impl::follow_successors(const Successors& successors) {
+  for (auto& [key, name] : names_) {
+    const auto next = successors.find(name.to);
+    if (next == successors.end()) continue;
+    const models::State state = state_of(name.to);
+    if (state == models::State::kCold || state == models::State::kFailed) {
+      name.to = next->second;
+      name.row.target = to_text(name.to);
+      name.live = true;
+      keep_row(name.row);
+      continue;
+    }
+    strand_.post([this, alias = key, to = to_text(next->second)] {
+      start({.alias = alias, .to = to, .options = {.why = "its file was replaced"}, .kind = Kind::kUpgrade});
+    });
+  }
+}
+
+void Switcher::Impl::follow_catalog() {
+  std::vector<std::string> upgrades;
+  for (const auto& [id, versions] : dependencies_.manager.versions()) {
+    const auto found = names_.find(id);
+    if (found == names_.end() || !found->second.is_model) continue;
+    Name& name = found->second;
+    name.newest = versions.back();
+    name.live = std::ranges::find(versions, name.to.version) != versions.end();
+    if (name.live && is_pending(name) && dependencies_.upgrades == Upgrades::kInBackground &&
+        name.current == nullptr) {
+      const models::State state = state_of(name.to);
+      if (state != models::State::kCold && state != models::State::kFailed) upgrades.push_back(id);
+    }
+  }
+  for (const std::string& id : upgrades) strand_.post([this, id] { upgrade(id); });
+}
+
+bool Switcher::Impl::is_pending(const Name& name) const {
+  return name.live && name.is_model && !name.newest.empty() && name.newest != name.to.version &&
+         name.row.considered != name.newest;
+}
+
+/// The bare name follows its newest version, by a switch as any other.
+void Switcher::Impl::upgrade(const std::string& id) {
+  const auto name = names_.find(id);
+  if (name == names_.end() || !is_pending(name->second) || name->second.current != nullptr || closing_)
+    return;
+  start({.alias = id,
+         .to = models::VersionRef{id, name->second.newest}.to_string(),
+         .options = {.why = "a newer version"},
+         .kind = Kind::kUpgrade});
+}
+
+void Switcher::Impl::note_proven(const models::VersionRef& ref) {
+  if (proven_.insert(ref).second) {
+    if (const Status kept = store_.prove(to_text(ref)); !kept)
+      telemetry::log_error("traffic", "{}", kept.error().to_string());
+  }
+  const auto newest = dependencies_.manager.resolve(ref.model);
+  if (!newest || newest->model != ref.model) return;  // no longer catalogued
+  Name& name = names_[ref.model];
+  if (!name.row.name.empty() && !name.is_model) return;  // an alias of that name from another time
+  name.newest = newest->version;
+  if (name.live && !is_pending(name)) return;
+  if (!name.live) {
+    name.is_model = name.live = true;
+    name.to = ref;
+    name.row = {.name = ref.model,
+                .kind = "model",
+                .target = to_text(ref),
+                .defined = {},
+                .considered = ref == *newest ? ref.version : std::string()};
+    keep_row(name.row);
+    refresh();
+  } else if (ref == *newest) {
+    upgrade(ref.model);
+  }
+}
+
+void Switcher::Impl::route_now(const std::string& key, RouteDone done) {
+  const auto name = names_.find(key);
+  if (name != names_.end() && is_pending(name->second) && name->second.current == nullptr) upgrade(key);
+  if (name != names_.end() && name->second.current != nullptr && name->second.current->holds) {
+    name->second.held.push_back(std::move(done));
+    return;
+  }
+  done(resolve(key));
+}
+
+void Switcher::Impl::release_held(Name& name) {
+  if (name.current != nullptr && name.current->holds) return;
+  for (const RouteDone& done : std::exchange(name.held, {})) {
+    done(name.live ? Result<models::VersionRef>(name.to)
+                   : fail(ErrorCode::kNotFound, "'" + name.row.name + "' was removed"));
+  }
+}
+
+/// The key in names_ of what a caller calls `alias`: it may not be there yet.
+Result<std::string> Switcher::Impl::key_of(const std::string& alias, WhenMissing when_missing) const {
+  const auto known = names_.find(alias);
+  if (known != names_.end() && (known->second.live || known->second.current != nullptr)) return alias;
+  if (alias.contains('@')) {
+    return fail(ErrorCode::kInvalidArgument,
+                "'" + alias + "' names one version for ever; an alias has no '@' in its name");
+  }
+  if (const auto ref = dependencies_.manager.resolve(alias)) return ref->model;
+  if (when_missing == WhenMissing::kMake) {
+    if (is_plain(alias)) return alias;
+    return fail(ErrorCode::kInvalidArgument, "'" + alias + "' is no name for an alias");
+  }
+  std::vector<std::string> names;
+  for (const auto& [key, name] : names_) {
+    if (name.live) names.push_back(key);
+  }
+  return fail(ErrorCode::kNotFound, "no alias is called '" + alias + "'" + did_you_mean(alias, names));
+}
+
+Result<models::VersionRef> Switcher::Impl::target_of(const SwitchRequest& request, const Name* name,
+                                                     const std::string& key) const {
+  const bool is_model = name != nullptr ? name->is_model : dependencies_.manager.resolve(key).has_value();
+  if (request.kind == Kind::kRollback) {
+    if (name != nullptr) {
+      for (const store::PreviousRow& row : name->row.previous) {
+        const models::VersionRef ref = to_ref(row.version);
+        if (ref != name->to && dependencies_.manager.resolve(row.version)) return ref;
+      }
+    }
+    return fail(ErrorCode::kConflict, "'" + key + "' has meant no other version that answered before");
+  }
+  // A model's own name asked to mean itself is asked to mean its newest version.
+  auto to = is_model && request.to == key ? dependencies_.manager.resolve(key) : resolve(request.to);
+  if (to && is_model && to->model != key) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "'" + key + "' is a model: its name can mean its own versions only, not '" + to->to_string() + "'");
+  }
+  return to;
+}
+
+void Switcher::Impl::refresh() {
+  AliasTable::Positions positions;
+  for (const auto& [key, name] : names_) {
+    if (!name.live || name.to.model.empty()) continue;
+    const bool held = name.current != nullptr && name.current->holds;
+    positions[key] = {.to = name.to,
+                      .is_model = name.is_model,
+                      .ask = held || (name.current == nullptr && is_pending(name))};
+  }
+  table_.set(std::move(positions));
+  {
+    const MutexLock lock(mutex_);
+    std::erase_if(shown_, [this](const auto& entry) { return !names_.contains(entry.first); });
+  }
+  for (const auto& [key, name] : names_) show(key);
+}
+
+void Switcher::Impl::show(const std::string& key) {
+  const auto found = names_.find(key);
+  if (found == names_.end()) return;
+  const Name& name = found->second;
+  AliasStatus status{.alias = {key, name.live ? name.to : models::VersionRef{}},
+                     .is_model = name.is_model,
+                     .defined = name.row.defined,
+                     .previous = {}};
+  for (const store::PreviousRow& row : name.row.previous) status.previous.push_back(to_ref(row.version));
+  if (name.current != nullptr) status.running = name.current->report;
+  const MutexLock lock(mutex_);
+  shown_[key] = std::move(status);
+}
+
+void Switcher::Impl::keep_row(const store::AliasRow& row) {
+  if (const Status kept = store_.put(row); !kept)
+    telemetry::log_error("traffic", "where '{}' points is not kept: {}", row.name, kept.error().to_string());
+}
+
+void Switcher::Impl::remove(const std::string& alias, const SwitchOptions& options,
+                            std::function<void(Status)> done) {
+  strand_.post([this, alias, options, done = std::move(done)] {
+    const auto key = key_of(alias, WhenMissing::kRefuse);
+    if (!key) return done(std::unexpected(key.error()));
+    const auto found = names_.find(*key);
+    if (found == names_.end() || found->second.is_model) {
+      return done(fail(ErrorCode::kConflict, "'" + *key + "' is a model's own name"));
+    }
+    if (const SwitchPtr one = found->second.current) {
+      end(one, Outcome::kCancelled, Error{ErrorCode::kCancelled, "the alias '" + *key + "' was removed"});
+    }
+    const auto name = names_.find(*key);
+    if (name == names_.end()) return done({});  // it was only being made
+    SwitchReport report{.alias = *key, .kind = Kind::kRemove, .from = name->second.to, .to = {}};
+    report.who = options.who;
+    report.why = options.why;
+    report.outcome = Outcome::kOk;
+    report.started = report.ended = std::chrono::system_clock::now();
+    store::AliasRow row = name->second.row;
+    row.target.clear();
+    row.previous.clear();
+    Status kept = row.defined.empty() ? store_.remove(*key) : store_.put(row);
+    if (!kept) return done(kept);
+    if (const auto line = store_.begin(to_row(report)); !line)
+      telemetry::log_error("traffic", "{}", line.error().to_string());
+    if (row.defined.empty()) {
+      names_.erase(name);
+    } else {
+      name->second.row = row;
+      name->second.to = {};
+      name->second.live = false;
+    }
+    refresh();
+    done({});
+  });
+}
+
+}  // namespace switchyard::traffic

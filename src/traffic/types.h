@@ -1,0 +1,142 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "models/manager.h"
+
+// The words of a switch. Every enum's text is what the API, the history and the events say.
+
+namespace switchyard::traffic {
+
+/// A public name and the version it points at.
+struct Alias {
+  std::string name;
+  models::VersionRef to;
+  /// Of one from the config file: what that calls `to`, where it is another name.
+  std::string defined = {};
+  bool operator==(const Alias&) const = default;
+};
+
+/// TensorFlow Serving's terms.
+enum class Policy : std::uint8_t {
+  kAvailabilityPreserving,  ///< the new version is hot before the old one goes
+  kResourcePreserving,      ///< the old one goes first; requests are held meanwhile
+};
+
+/// What becomes of the version that an alias leaves. Its running requests end whole in any case.
+enum class KeepOld : std::uint8_t {
+  kParked,  ///< a way back takes milliseconds
+  kCold,    ///< its memory is freed
+  kHot,     ///< stays as long as the room allows
+};
+
+enum class Phase : std::uint8_t { kAdmit, kLoad, kWarmUp, kProbe, kFlip, kDrain, kSettle };
+
+enum class Outcome : std::uint8_t {
+  kRunning,
+  kOk,
+  kFailed,      ///< the alias means what it meant before
+  kSuperseded,  ///< a newer switch came before it had flipped
+  kCancelled,
+  kRolledBack,  ///< it was ok, and then undone by a rollback
+};
+
+/// Why a name moves.
+enum class Kind : std::uint8_t {
+  kSwitch,
+  kCreate,    ///< a new alias
+  kRollback,  ///< to where it was before
+  kConfig,    ///< the config file says another version than it said
+  kUpgrade,   ///< a model's bare name follows its newest version
+  kRemove,
+};
+
+[[nodiscard]] std::string_view to_string(Policy policy) noexcept;
+[[nodiscard]] std::string_view to_string(KeepOld keep) noexcept;
+[[nodiscard]] std::string_view to_string(Phase phase) noexcept;
+[[nodiscard]] std::string_view to_string(Outcome outcome) noexcept;
+[[nodiscard]] std::string_view to_string(Kind kind) noexcept;
+/// Nothing for a word that is none. Instantiated for the enums above.
+template <typename Enum>
+[[nodiscard]] std::optional<Enum> parse(std::string_view word) noexcept;
+
+struct SwitchOptions {
+  Policy policy = Policy::kAvailabilityPreserving;
+  KeepOld keep_old = KeepOld::kParked;
+  Duration drain_timeout = std::chrono::seconds(30);  ///< then it is reported as still draining
+  bool force = false;  ///< ends the streams that are left at the drain timeout, with an error frame
+  std::string who = "server";
+  std::string why = {};
+};
+
+struct PhaseTime {
+  Phase phase;
+  Duration took;
+};
+
+/// How a switch goes or went: what its caller, the history and the API are told.
+struct SwitchReport {
+  std::int64_t id = 0;  ///< in the history; 0 for one that was refused before it began
+  std::string alias;
+  Kind kind = Kind::kSwitch;
+  models::VersionRef from = {};  ///< empty for a new alias
+  models::VersionRef to = {};
+  Policy policy = Policy::kAvailabilityPreserving;
+  KeepOld keep_old = KeepOld::kParked;
+  std::string who = {};
+  std::string why = {};
+  Outcome outcome = Outcome::kRunning;
+  Phase phase = Phase::kAdmit;         ///< where it is, or where it ended
+  std::optional<Error> error = {};     ///< says what serves now
+  models::VersionRef serving = {};     ///< what the alias means now
+  std::vector<PhaseTime> phases = {};  ///< those that have ended
+  bool still_draining = false;         ///< the drain timeout came before the old version's last reply
+  std::uint32_t draining_leases = 0;
+  std::chrono::system_clock::time_point started = {};
+  std::chrono::system_clock::time_point ended = {};
+
+  [[nodiscard]] Status status() const {
+    if (error) return std::unexpected(*error);
+    return {};
+  }
+};
+
+enum class WhenMissing : std::uint8_t { kRefuse, kMake };
+
+struct SwitchRequest {
+  std::string alias;
+  std::string to;  ///< model@version, or whatever Switcher::resolve() takes; unused for a rollback
+  SwitchOptions options = {};
+  Kind kind = Kind::kSwitch;  ///< kSwitch or kRollback from callers
+  WhenMissing when_missing = WhenMissing::kRefuse;
+  /// It is in the history and has begun. Must not block.
+  std::function<void(const SwitchReport&)> begun = {};
+  /// Called exactly once, when all is over or it was refused. Must not block.
+  std::function<void(const SwitchReport&)> done = {};
+};
+
+/// One name as it is now.
+struct AliasStatus {
+  Alias alias;
+  bool is_model = false;                     ///< a model's own name
+  std::string defined;                       ///< by the config file: what that says; else empty
+  std::vector<models::VersionRef> previous;  ///< where rollbacks go, one after the other
+  std::optional<SwitchReport> running = {};  ///< a switch that has not flipped
+};
+
+/// What a switch would do.
+struct SwitchPreview {
+  models::VersionRef from, to;
+  models::Preview load;
+  std::optional<models::Residency> old_to = {};  ///< what becomes of the old version
+  Duration expected = {};
+};
+
+}  // namespace switchyard::traffic

@@ -62,6 +62,7 @@ struct Entry {
   std::vector<Manager::Done> on_left;            ///< park() and unload() in progress
 
   InspectionState inspecting = InspectionState::kNeeded;
+  std::stop_source stop_inspection{std::nostopstate};
   std::shared_ptr<const engine::Inspection> inspection;
   std::shared_ptr<const Footprint> footprint;
   MemoryReservation reservation;

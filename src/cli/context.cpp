@@ -2,15 +2,14 @@
 
 #include <cstdlib>
 
+#include "base/printable.h"
 #include "cli/commands.h"
 
 namespace switchyard::cli {
 
 void Context::report(const Error& error) {
-  if (json) {
-    print({{"error", {{"code", to_string(error.code)}, {"message", error.message}, {"cause", error.cause}}}});
-  }
-  fmt::print(stderr, "switchyard: {}\n", error.to_string());
+  if (json) print(error_json(error));
+  fmt::print(stderr, "switchyard: {}\n", printable(error.to_string()));
   status = 1;
 }
 

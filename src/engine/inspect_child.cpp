@@ -5,6 +5,7 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -45,6 +46,8 @@ void limit_this_process() {
   set(RLIMIT_DATA, rlim_t{32} << 30);
 #endif
   set(RLIMIT_FSIZE, rlim_t{1} << 20);
+  // Where llama.cpp aborts it would have a debugger print a backtrace first, which takes seconds.
+  ::setenv("GGML_NO_BACKTRACE", "1", 1);
 }
 
 /// The file's SHA-256 in lower-case hex.

@@ -13,8 +13,8 @@ namespace switchyard::cli {
 namespace {
 
 /// How many of a command's first words are names of models.
-const std::map<std::string, int> kNames = {{"load", 1},  {"unload", 1}, {"park", 1}, {"resume", 1},
-                                           {"pin", 1},   {"unpin", 1},  {"run", 1},  {"switch", 2}};
+const std::map<std::string, int> kNames = {{"load", 1}, {"unload", 1}, {"park", 1}, {"resume", 1},
+                                           {"pin", 1},  {"unpin", 1},  {"run", 1},  {"switch", 2}};
 /// Commands whose first word is a file.
 const std::vector<std::string> kFiles = {"inspect", "config check"};
 

@@ -1,4 +1,6 @@
 #include <fmt/format.h>
+#include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
@@ -115,17 +117,41 @@ class Conversation {
   Json messages_;
 };
 
+/// Ctrl-C waits meanwhile, so that none is lost between a prompt and the wait for its line.
+class HeldInterrupts {
+ public:
+  HeldInterrupts() {
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &interrupt, &before_);
+  }
+  ~HeldInterrupts() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  HeldInterrupts(const HeldInterrupts&) = delete;
+  HeldInterrupts& operator=(const HeldInterrupts&) = delete;
+
+  /// Lets it through while it waits for the keyboard. False when it came.
+  [[nodiscard]] bool wait_for_keyboard() const {
+    struct pollfd keyboard = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    return ::ppoll(&keyboard, 1, nullptr, &before_) >= 0;
+  }
+
+ private:
+  sigset_t before_ = {};
+};
+
 /// Lines from the keyboard. Reads the descriptor itself: std::cin tries again after a signal.
 class Keyboard {
  public:
   /// The next line; none at the end (Ctrl-D) and after Ctrl-C twice in a row, which has been said. Ctrl-C
   /// throws away what stands in the line, as the terminal itself does.
   std::optional<std::string> next_line() {
+    const HeldInterrupts held;
     for (int interrupts = 0; interrupts < 2;) {
+      interrupted = false;
       fmt::print(stderr, "> ");
       std::fflush(stderr);
-      interrupted = false;
-      if (auto line = read_line()) return line;
+      if (auto line = read_line(held)) return line;
       if (!interrupted) {
         fmt::print(stderr, "\n");
         return std::nullopt;
@@ -137,7 +163,7 @@ class Keyboard {
   }
 
  private:
-  std::optional<std::string> read_line() {
+  std::optional<std::string> read_line(const HeldInterrupts& held) {
     for (;;) {
       if (const std::size_t end = typed_.find('\n'); end != std::string::npos) {
         std::string line = typed_.substr(0, end);
@@ -145,7 +171,8 @@ class Keyboard {
         return line;
       }
       std::array<char, 4096> more;
-      const ssize_t count = ::read(STDIN_FILENO, more.data(), more.size());
+      const ssize_t count =
+          held.wait_for_keyboard() ? ::read(STDIN_FILENO, more.data(), more.size()) : ssize_t{0};
       if (count <= 0) {
         typed_.clear();
         return std::nullopt;

@@ -33,7 +33,7 @@ FAULTS = {
     "huge-kv-count": ["1152921504606846976", "metadata", "key"],
     "missing": ["no such file", "not found", "does not exist", "missing"],
 }
-BOUND_S = 10  # 2 s is promised; the machine may be busy
+BOUND_S = 2  # what is promised; a slower answer is a fault even on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +223,66 @@ def test_bad_bodies(server, body):
         reply = server.post(path, body)
         if path.startswith("/admin") and not body:
             continue  # no body means the default
-        assert 400 <= reply.status_code <= 500, (path, reply.status_code, reply.text)
+        assert 400 <= reply.status_code < 500, (path, reply.status_code, reply.text)
         assert reply.json()["error"]["message"]
     assert server.chat("alpha").status_code == 200
+
+
+def nested(levels, opened='{"a":', inside="1", closed="}"):
+    return opened * levels + inside + closed * levels
+
+
+def chat_with(field, value):
+    """The text of a chat request with one more field, written out: json.dumps cannot nest that deep."""
+    return '{"model": "alpha", "max_tokens": 4, "messages": [{"role": "user", "content": "x"}], "%s": %s}' % (
+        field, value)
+
+
+SCHEMA = '{"type": "json_schema", "json_schema": {"schema": %s}}'
+DEEP = {
+    "json_schema": chat_with("response_format", SCHEMA % nested(10_000, '{"type": "array", "items": ')),
+    "pattern": chat_with("response_format", SCHEMA % ('{"type": "string", "pattern": "^%s$"}' % nested(
+        20_000, "(", "a", ")"))),
+    "chat_template_kwargs": chat_with("chat_template_kwargs", nested(100_000)),
+    "tools": chat_with("tools", nested(100_000, "[", "", "]")),
+    "grammar": chat_with("grammar", '"root ::= %s"' % nested(100_000, "(", "[a]", ")")),
+    "messages": '{"model": "alpha", "messages": %s}' % nested(100_000, "[", "", "]"),
+}
+
+
+@pytest.mark.parametrize("what", DEEP)
+def test_deep_bodies_are_refused(server, what):
+    for path in ("/v1/chat/completions", "/completion", "/v1/messages", "/v1/responses"):
+        reply = server.post(path, DEEP[what].encode())
+        assert reply.status_code == 400, (path, reply.status_code, reply.text[:200])
+        assert "levels, which is the limit" in reply.json()["error"]["message"]
+    assert server.poll() is None and server.chat("alpha").status_code == 200
+
+
+@pytest.mark.parametrize("body", [
+    chat_with("response_format", SCHEMA % nested(240, '{"type": "array", "items": ', '{"type": "null"}')),
+    chat_with("chat_template_kwargs", nested(250)),
+    chat_with("grammar", '"root ::= %s"' % nested(1000, "(", "[a]", ")")),
+    chat_with("response_format", SCHEMA % ('{"type": "string", "pattern": "^%s$"}' % nested(1000, "(", "a", ")"))),
+], ids=["json_schema", "chat_template_kwargs", "grammar", "pattern"])
+def test_bodies_as_deep_as_allowed_do_no_harm(server, body):
+    server.post("/v1/chat/completions", body.encode())
+    assert server.poll() is None and server.chat("alpha").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/load", "/models/unload", "/admin/v1/models/alpha/load",
+                                  "/admin/v1/config/reload"])
+def test_large_control_bodies_are_refused_unread(server, path):
+    reply = server.post(path, b'{"model": "alpha", "x": "' + b"y" * (30 << 20) + b'"}')
+    assert reply.status_code == 413 and reply.json()["error"]["switchyard_code"] == "too_large"
+    assert "64 KiB" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/models/load", "/models/unload"])
+@pytest.mark.parametrize("model", ["3", "true", '["alpha"]', '{"a": 1}'])
+def test_a_model_is_a_string(server, path, model):
+    reply = server.post(path, b'{"model": %s}' % model.encode())
+    assert reply.status_code == 400 and reply.json()["error"]["message"] == "'model' must be a string"
 
 
 def test_body_over_the_limit(start, talkers, tmp_path):

@@ -227,6 +227,41 @@ def test_sigterm_finishes_what_runs(start, slow_talkers):
     assert server.wait() == 0
 
 
+def _held_behind(server, tokens):
+    """A stream of alpha, and a chat with beta that waits for its room."""
+    stream = server.stream_chat("alpha", max_tokens=tokens, ignore_eos=True)
+    reading = iter(stream)
+    next(reading)
+    held = Background(server.chat, "beta")
+    wait_until(lambda: admin.version(server, "beta")["waiting"] == 1, "beta to be waited for")
+    return reading, held
+
+
+def test_sigterm_finishes_what_is_held(start, slow_talkers, tmp_path):
+    """A request that waits for a cold model's room, inspection and load is answered before the end."""
+    polite = config(tmp_path, "limits: {models_max: 1, max_wait: 10m}\n")
+    server = start("--models-dir", slow_talkers, "--config", polite, "--threads", 1, "--ctx-size", 4096)
+    reading, held = _held_behind(server, 800)
+    server.signal(signal.SIGTERM)
+    wait_until(lambda: _refuses(server), "the server to be no longer ready")
+    assert [data for _, data in reading][-1] == "[DONE]"
+    reply = held.result()
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["choices"][0]["message"]["content"].split() == ["beta"] * 8
+    assert server.wait() == 0
+
+
+def test_sigterm_refuses_what_is_held_when_its_time_is_over(start, slow_talkers, tmp_path):
+    polite = config(tmp_path, "limits: {models_max: 1, max_wait: 10m}\n")
+    server = start("--models-dir", slow_talkers, "--config", polite, "--threads", 1, "--ctx-size", 8192,
+                   "--shutdown-timeout", "1s")
+    reading, held = _held_behind(server, 8000)
+    server.signal(signal.SIGTERM)
+    assert held.result().status_code == 503
+    assert "shutting down" in str([data for _, data in reading][-1])
+    assert server.wait() == 0
+
+
 def test_second_sigterm_ends_at_once(start, slow_talkers):
     server = start("--models-dir", slow_talkers, "--threads", 1, "--ctx-size", 8192)
     stream = server.stream_chat("alpha", max_tokens=8000, ignore_eos=True)

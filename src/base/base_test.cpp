@@ -5,6 +5,7 @@
 
 #include "base/executor.h"
 #include "base/nearest.h"
+#include "base/printable.h"
 #include "switchyard/byte_size.h"
 
 namespace switchyard {
@@ -34,6 +35,33 @@ TEST(Nearest, FindsTheNameThatWasMeant) {
   EXPECT_EQ(nearest_names("qewn", names), std::vector<std::string>{"qwen"});
   EXPECT_TRUE(nearest_names("completely-else", names).empty());
   EXPECT_EQ(did_you_mean("qwenn", names), "; did you mean 'qwen'?");
+}
+
+TEST(Nearest, ComparesBaseNamesWithoutTheExtension) {
+  const std::vector<std::string> names{"smollm2", "user/gemma-3:Q4"};
+  EXPECT_EQ(did_you_mean("SmolLM2.gguf", names), "; did you mean 'smollm2'?");
+  EXPECT_EQ(did_you_mean("/srv/models/smolm2.gguf", names), "; did you mean 'smollm2'?");
+  EXPECT_EQ(did_you_mean("gemma-3", names), "; did you mean 'user/gemma-3:Q4'?");
+}
+
+TEST(Nearest, NeverSuggestsTheWordItself) {
+  const std::vector<std::string> names{"load", "loud"};
+  EXPECT_EQ(did_you_mean("load", names), "; did you mean 'loud'?");
+  EXPECT_EQ(did_you_mean("load", std::span(names).first(1)), "");
+}
+
+TEST(Nearest, ListsAFewNamesWhereNothingIsNear) {
+  const std::vector<std::string> names{"a1", "b2", "c3", "d4"};
+  EXPECT_EQ(did_you_mean_or_known("b3", names), "; did you mean 'b2' or 'c3'?");
+  EXPECT_EQ(did_you_mean_or_known("something", names), "; there are 'a1', 'b2', 'c3' and 1 more");
+  EXPECT_EQ(did_you_mean_or_known("something", std::span(names).first(1)), "; there is 'a1'");
+  EXPECT_EQ(did_you_mean_or_known("something", {}), "");
+}
+
+TEST(Printable, NothingSteersTheTerminal) {
+  EXPECT_EQ(printable("a\x1b[2J\x07\x7f\r\tb\n"), "a [2J   \tb\n");
+  EXPECT_EQ(printable("gr\u00fc\u00df \u009b31m"), "gr\u00fc\u00df  31m");
+  EXPECT_EQ(printable_line("one\ntwo\tthree\xc2"), "one two three\xc2");
 }
 
 TEST(ThreadPool, RunsEverythingBeforeItEnds) {

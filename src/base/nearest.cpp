@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <numeric>
+#include <optional>
 
 namespace switchyard {
 namespace {
@@ -35,6 +36,33 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+/// What a person may have typed instead of the name: a path of the file.
+std::string_view base_name(std::string_view name) {
+  name.remove_prefix(name.rfind('/') + 1);  // npos + 1 is 0
+  if (name.ends_with(".gguf")) name.remove_suffix(5);
+  return name;
+}
+
+bool extends(std::string_view name, std::string_view word) {
+  return word.size() >= 3 && name.starts_with(word);
+}
+
+/// None when `name` is too far from `word`.
+std::optional<std::size_t> distance_if_near(std::string_view word, std::string_view name) {
+  const std::size_t distance = extends(name, word) ? 1 : edit_distance(word, name);
+  const std::size_t most = std::max<std::size_t>(1, std::max(word.size(), name.size()) / 3);
+  return distance <= most ? std::optional(distance) : std::nullopt;
+}
+
+std::string quoted_list(std::span<const std::string> names, std::string_view last_word) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += i + 1 == names.size() ? std::string(last_word) : ", ";
+    text += '\'' + names[i] + '\'';
+  }
+  return text;
+}
+
 }  // namespace
 
 std::vector<std::string> nearest_names(std::string_view word, std::span<const std::string> candidates,
@@ -44,13 +72,12 @@ std::vector<std::string> nearest_names(std::string_view word, std::span<const st
   const std::string wanted = lower(word);
   std::vector<std::pair<std::size_t, const std::string*>> near;
   for (const std::string& candidate : candidates) {
-    if (candidate.size() > kLongestName) continue;
+    if (candidate.size() > kLongestName || candidate == word) continue;
     const std::string name = lower(candidate);
-    const bool extends = wanted.size() >= 3 && name.starts_with(wanted);
-    const std::size_t distance = extends ? 1 : edit_distance(wanted, name);
-    if (distance <= std::max<std::size_t>(1, std::max(wanted.size(), name.size()) / 3)) {
-      near.emplace_back(distance, &candidate);
-    }
+    auto distance = distance_if_near(wanted, name);
+    const auto by_base = distance_if_near(base_name(wanted), base_name(name));
+    if (!distance || by_base.value_or(*distance) < *distance) distance = by_base;
+    if (distance) near.emplace_back(*distance, &candidate);
   }
   std::ranges::stable_sort(near, {}, &std::pair<std::size_t, const std::string*>::first);
   std::vector<std::string> names;
@@ -64,12 +91,16 @@ std::vector<std::string> nearest_names(std::string_view word, std::span<const st
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates) {
   const std::vector<std::string> names = nearest_names(word, candidates);
   if (names.empty()) return {};
-  std::string text = "; did you mean ";
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
-    text += '\'' + names[i] + '\'';
-  }
-  return text + '?';
+  return "; did you mean " + quoted_list(names, " or ") + '?';
+}
+
+std::string did_you_mean_or_known(std::string_view word, std::span<const std::string> candidates) {
+  constexpr std::size_t kShown = 3;
+  if (std::string near = did_you_mean(word, candidates); !near.empty() || candidates.empty()) return near;
+  if (candidates.size() == 1) return "; there is '" + candidates.front() + '\'';
+  if (candidates.size() <= kShown) return "; there are " + quoted_list(candidates, " and ");
+  return "; there are " + quoted_list(candidates.first(kShown), ", ") + " and " +
+         std::to_string(candidates.size() - kShown) + " more";
 }
 
 }  // namespace switchyard

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/printable.h"
 #include "cli/alias_tables.h"
 #include "cli/commands.h"
 #include "cli/load_progress.h"
@@ -12,6 +13,7 @@ namespace {
 
 struct SwitchWords {
   std::string alias, to, policy, keep_old, drain_timeout, why;
+  bool wants_target = false;  ///< a switch; a rollback has none
   bool force = false, dry_run = false, watch = false, make = false, no_wait = false;
 
   [[nodiscard]] Json body() const {
@@ -33,6 +35,7 @@ struct SwitchWords {
 
 /// Asks for a switch or a rollback, and shows how it goes.
 void move(Context& context, const SwitchWords& words, const char* method, const std::string& path) {
+  if (!context.is_name(words.alias) || (words.wants_target && !context.is_name(words.to))) return;
   std::optional<SwitchWatch> watch;
   std::optional<LoadProgress> progress;
   if (words.watch) {
@@ -46,7 +49,7 @@ void move(Context& context, const SwitchWords& words, const char* method, const 
   if (watch) watch->finish(answer ? *answer : Json::object());
   if (!answer) return context.report(answer.error());
   if (context.json) return context.print(*answer);
-  fmt::print("{}", words.dry_run ? preview_text(*answer) : switch_line(*answer));
+  fmt::print("{}", printable(words.dry_run ? preview_text(*answer) : switch_line(*answer)));
 }
 
 std::string path_of(const std::string& alias, const char* what) {
@@ -58,24 +61,26 @@ void list(Context& context) {
   const Result<Json> answer = client.request("GET", "/admin/v1/aliases");
   if (!answer) return context.report(answer.error());
   if (context.json) return context.print(*answer);
-  fmt::print("{}", alias_table(*answer));
+  fmt::print("{}", printable(alias_table(*answer)));
 }
 
 void describe(Context& context, const std::string& alias, bool history) {
+  if (!context.is_name(alias)) return;
   Client client(context.server);
   const Result<Json> answer = client.request("GET", path_of(alias, ""));
   if (!answer) return context.report(answer.error());
   if (context.json) return context.print(*answer);
-  fmt::print("{}", history ? history_table(*answer) : alias_text(*answer));
+  fmt::print("{}", printable(history ? history_table(*answer) : alias_text(*answer)));
 }
 
 void versions(Context& context, const std::string& model) {
+  if (!context.is_name(model)) return;
   Client client(context.server);
   const Result<Json> answer =
       client.request("GET", fmt::format("/admin/v1/models/{}/versions", percent_encode(model)));
   if (!answer) return context.report(answer.error());
   if (context.json) return context.print(*answer);
-  fmt::print("{}", versions_table(*answer));
+  fmt::print("{}", printable(versions_table(*answer)));
 }
 
 void add_move_options(CLI::App& command, const std::shared_ptr<SwitchWords>& words) {
@@ -97,6 +102,7 @@ void add_move_options(CLI::App& command, const std::shared_ptr<SwitchWords>& wor
 void add_alias_commands(CLI::App& app, Context& context) {
   CLI::App* switching = app.add_subcommand("switch", "Point an alias at another version without a gap");
   const auto to = std::make_shared<SwitchWords>();
+  to->wants_target = true;
   switching->add_option("alias", to->alias, "The public name")->required();
   switching->add_option("to", to->to, "model or model@version")->required();
   switching->add_flag("--make", to->make, "Make the alias if there is none");

@@ -77,8 +77,12 @@ TEST(ServeFlags, Faults) {
     const auto flags = parse_serve_flags(words);
     return flags ? std::string("none") : flags.error().message;
   };
-  EXPECT_THAT(error({"--memory-budgte", "1G"}), HasSubstr("did you mean 'memory-budget'"));
-  EXPECT_THAT(error({"--ctx-sise", "1"}), HasSubstr("'ctx-size'"));
+  EXPECT_THAT(error({"--memory-budgte", "1G"}),
+              HasSubstr("unknown option '--memory-budgte'; did you mean '--memory-budget'"));
+  EXPECT_THAT(error({"--ctx-sise=1"}), HasSubstr("unknown option '--ctx-sise'; did you mean '--ctx-size'"));
+  // An option of presets only is none here, and no suggestion either.
+  EXPECT_EQ(error({"--load-on-startup"}), "unknown option '--load-on-startup'");
+  EXPECT_THAT(error({"--load-on-startu"}), testing::Not(HasSubstr("load-on-startup")));
   EXPECT_THAT(error({"--memory-budget"}), HasSubstr("needs a value"));
   EXPECT_THAT(error({"--memory-budget", "lots"}), HasSubstr("--memory-budget: "));
   EXPECT_THAT(error({"--memory-budget", "0"}), HasSubstr("above 0"));
@@ -115,6 +119,20 @@ TEST(Client, ErrorsOfTheServer) {
   EXPECT_EQ(error.code, ErrorCode::kNotFound);
   EXPECT_EQ(error.message, "no model 'x'");
   EXPECT_THAT(error_of_reply(502, "<html>").message, HasSubstr("status 502"));
+  const auto code = [](int status, const std::string& name) {
+    return error_of_reply(status, R"({"error":{"message":"m","switchyard_code":")" + name + R"("}})").code;
+  };
+  EXPECT_EQ(code(422, "corrupt_file"), ErrorCode::kCorruptFile);
+  EXPECT_EQ(code(422, "unsupported_architecture"), ErrorCode::kUnsupportedArchitecture);
+  EXPECT_EQ(code(503, "cancelled"), ErrorCode::kCancelled);
+  for (const auto& [status, expected] :
+       {std::pair{409, ErrorCode::kConflict}, std::pair{413, ErrorCode::kTooLarge},
+        std::pair{501, ErrorCode::kUnimplemented}, std::pair{504, ErrorCode::kTimeout},
+        std::pair{507, ErrorCode::kDoesNotFit}, std::pair{418, ErrorCode::kInternal}}) {
+    EXPECT_EQ(code(status, "nonsense"), expected) << status;
+    EXPECT_EQ(error_of_reply(status, "{}").code, expected) << status;
+  }
+  EXPECT_EQ(error_of_reply(400, R"({"error":{"message":3}})").code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(error_of_reply(401, "{}").message, HasSubstr("--api-key"));
 }
 
@@ -209,6 +227,17 @@ TEST(Client, NoServerSaysWhatToDo) {
   EXPECT_FALSE(Client({.url = "nonsense://x", .api_key = {}}).request("GET", "/health"));
 }
 
+TEST(Terminal, TablesLetNothingSteerTheTerminal) {
+  EXPECT_EQ(format_table({"NAME"}, {{"a\x1b[2J\nb"}}), "NAME\na [2J b\n");
+}
+
+TEST(Tables, NamesForCompletion) {
+  EXPECT_THAT(model_names(Json::parse(R"({"models": [{"id": "a", "versions": [{"id": "a@1"}, {"id": "a@2"}]},
+                                                     {"id": "b c", "versions": [{"id": "b c@1"}]}]})"),
+                          Json::parse(R"({"aliases": [{"name": "chat", "to": "a@1"}]})")),
+              ElementsAre("a", "a@1", "a@2", "b c", "chat"));
+}
+
 TEST(Terminal, TablesAreAligned) {
   EXPECT_EQ(format_table({"NAME", "N"}, {{"a", "1"}, {"größer", "100"}}, {1}),
             "NAME      N\na         1\ngrößer  100\n");
@@ -301,6 +330,48 @@ TEST(Program, ExitStatus) {
   EXPECT_THAT(errors, HasSubstr("unknown command 'lss'; did you mean 'ls'"));
   EXPECT_THAT(errors, HasSubstr("no server at http://127.0.0.1:1"));
   EXPECT_THAT(errors, testing::Not(HasSubstr("127.0.0.1:2")));
+}
+
+/// What a command printed as JSON, and its exit status.
+std::pair<int, Json> json_of(std::vector<std::string> words) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int status = run_program(std::move(words));
+  testing::internal::GetCapturedStderr();
+  return {status, Json::parse(testing::internal::GetCapturedStdout(), nullptr, false)};
+}
+
+TEST(Program, ErrorsAreJsonWhereJsonIsAskedFor) {
+  const std::vector<std::vector<std::string>> wrong = {{"ls", "--json", "--bogus"},
+                                                       {"load", "--json"},
+                                                       {"lss", "--json"},
+                                                       {"load", "", "--json"},
+                                                       {"run", "", "--json"},
+                                                       {"serve", "--json", "--bogus"},
+                                                       {"completion", "csh", "--json"},
+                                                       {"serve", "--json", "--port", "99999"}};
+  for (const auto& words : wrong) {
+    const auto [status, answer] = json_of(words);
+    EXPECT_EQ(status, 2) << words[0];
+    ASSERT_TRUE(answer.is_object()) << words[0];
+    EXPECT_EQ(answer["error"]["code"], "invalid_argument") << words[0];
+    EXPECT_FALSE(answer["error"]["message"].get<std::string>().empty()) << words[0];
+  }
+  EXPECT_EQ(json_of({"ls", "--json", "--url", "http://127.0.0.1:1"}).second["error"]["code"], "unavailable");
+  const auto [status, check] = json_of({"config", "check", "/nonexistent.yaml", "--json"});
+  EXPECT_EQ(status, 1);
+  EXPECT_EQ(check["valid"], false);
+  EXPECT_EQ(check["error"]["code"], "not_found");
+  EXPECT_THAT(json_of({"completion", "bash", "--json"}).second["script"].get<std::string>(),
+              HasSubstr("complete -F"));
+}
+
+TEST(Program, PortsOutOfRangeAreNamed) {
+  for (const char* port : {"-1", "99999"}) {
+    const Json answer = json_of({"serve", "--json", "--port", port}).second;
+    EXPECT_THAT(answer["error"]["message"].get<std::string>(),
+                testing::AllOf(HasSubstr(std::string("--port ") + port), HasSubstr("65535")));
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cctype>
+#include <optional>
 
 namespace switchyard::cli {
 namespace {
@@ -11,16 +12,15 @@ namespace {
 constexpr std::time_t kConnectSeconds = 5;
 constexpr std::time_t kAnswerSeconds = 24 * 3600;  // a load or a reply takes as long as it takes
 
-ErrorCode code_of(int status) {
-  switch (status) {
-    case 400: return ErrorCode::kInvalidArgument;
-    case 401: return ErrorCode::kUnauthenticated;
-    case 403: return ErrorCode::kPermissionDenied;
-    case 404: return ErrorCode::kNotFound;
-    case 409: return ErrorCode::kConflict;
-    case 503: return ErrorCode::kUnavailable;
-    default: return ErrorCode::kInternal;
+/// The code of that name, or else the first that has this status.
+ErrorCode code_of(std::string_view name, int status) {
+  std::optional<ErrorCode> by_status;
+  for (int i = 0; i <= static_cast<int>(ErrorCode::kInternal); ++i) {
+    const auto code = static_cast<ErrorCode>(i);
+    if (to_string(code) == name) return code;
+    if (!by_status && http_status(code) == status) by_status = code;
   }
+  return by_status.value_or(ErrorCode::kInternal);
 }
 
 }  // namespace
@@ -134,17 +134,25 @@ std::string percent_encode(std::string_view text) {
 
 Error error_of_reply(int status, std::string_view body) {
   const Json json = Json::parse(body, nullptr, false);
-  std::string message = fmt::format("the server answered with status {}", status), cause;
+  std::string message = fmt::format("the server answered with status {}", status), cause, code;
   if (json.is_object() && json.contains("error")) {
     const Json& error = json["error"];
     if (error.is_string()) message = error.get<std::string>();
     if (error.is_object()) {
-      message = error.value("message", message);
-      cause = error.value("cause", std::string());
+      const auto text = [&](const char* key, std::string& out) {
+        if (error.contains(key) && error[key].is_string()) out = error[key].get<std::string>();
+      };
+      text("message", message);
+      text("cause", cause);
+      text("switchyard_code", code);
     }
   }
   if (status == 401) message += "; give the key with --api-key or SWITCHYARD_API_KEY";
-  return {code_of(status), message, cause};
+  return {code_of(code, status), message, cause};
+}
+
+Json error_json(const Error& error) {
+  return {{"error", {{"code", to_string(error.code)}, {"message", error.message}, {"cause", error.cause}}}};
 }
 
 bool SseReader::feed(std::string_view bytes, const std::function<bool(const std::string&)>& on_data) {

@@ -53,8 +53,12 @@ class Client {
 /// Everything but letters, digits and -._~ as %XX: for one segment of a path.
 [[nodiscard]] std::string percent_encode(std::string_view text);
 
-/// The error that a reply's body tells: llama-server's {"error": {"message": ...}}, else its status.
+/// The error that a reply's body tells: llama-server's {"error": {"message": ...}} with our own code in
+/// "switchyard_code", else what its status says.
 [[nodiscard]] Error error_of_reply(int status, std::string_view body);
+
+/// How every command writes an error with --json: {"error": {"code", "message", "cause"}}.
+[[nodiscard]] Json error_json(const Error& error);
 
 /// Cuts a stream into the "data: " lines of its frames, whatever the pieces it comes in.
 class SseReader {

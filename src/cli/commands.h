@@ -23,6 +23,8 @@ struct Context {
   void report(const Error& error);
   /// Prints a server's answer as it is; for --json.
   void print(const Json& answer) const;
+  /// False, and reported, for an empty text, which would be no part of a path.
+  [[nodiscard]] bool is_name(const std::string& name);
 };
 
 void add_model_commands(CLI::App& app, Context& context);  // ls ps load unload park resume pin unpin

@@ -2,16 +2,22 @@
 
 #include <cstdlib>
 
+#include "base/printable.h"
 #include "cli/commands.h"
 
 namespace switchyard::cli {
 
 void Context::report(const Error& error) {
-  if (json) {
-    print({{"error", {{"code", to_string(error.code)}, {"message", error.message}, {"cause", error.cause}}}});
-  }
-  fmt::print(stderr, "switchyard: {}\n", error.to_string());
+  if (json) print(error_json(error));
+  fmt::print(stderr, "switchyard: {}\n", printable(error.to_string()));
   status = 1;
+}
+
+bool Context::is_name(const std::string& name) {
+  if (!name.empty()) return true;
+  report({ErrorCode::kInvalidArgument, "a model's name is needed, and the one given is empty"});
+  status = 2;
+  return false;
 }
 
 void Context::print(const Json& answer) const {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/host_memory.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/local_inspection.h"
 #include "cli/serve_flags.h"
@@ -146,7 +147,7 @@ void doctor(Context& context, const std::vector<std::string>& words) {
   if (context.json)
     context.print(json);
   else
-    fmt::print("{}", for_people(json));
+    fmt::print("{}", printable(for_people(json)));
 }
 
 }  // namespace

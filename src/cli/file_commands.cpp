@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/download_progress.h"
 #include "config/catalog.h"
@@ -21,13 +22,19 @@ void check_config(Context& context, const CheckOptions& options) {
   config::Sources sources;
   sources.own.config_path = options.file;
   if (!options.models_dir.empty()) sources.command_line["models-dir"] = options.models_dir;
-  const Result<config::Catalog> catalog = config::build_catalog(sources);
+  Result<config::Catalog> catalog = config::build_catalog(sources);
+  if (catalog) {
+    if (const Status closed = config::check_exposure(catalog->server); !closed)
+      catalog = std::unexpected(closed.error());
+  }
   if (!catalog) {
-    // The message has a line for each fault that begins with file and line number, as editors read them.
     if (context.json) {
-      context.print({{"valid", false}, {"error", catalog.error().to_string()}});
+      Json answer = error_json(catalog.error());
+      answer["valid"] = false;
+      context.print(answer);
     }
-    fmt::print(stderr, "{}\n", catalog.error().to_string());
+    // The message has a line for each fault that begins with file and line number, as editors read them.
+    fmt::print(stderr, "{}\n", printable(catalog.error().to_string()));
     context.status = 1;
     return;
   }
@@ -39,8 +46,8 @@ void check_config(Context& context, const CheckOptions& options) {
     return context.print(
         {{"valid", true}, {"models", models}, {"aliases", aliases}, {"notes", catalog->notes}});
   }
-  for (const std::string& note : catalog->notes) fmt::print(stderr, "note: {}\n", note);
-  fmt::print("{} is right: {} models, {} aliases\n", options.file, catalog->models.size(),
+  for (const std::string& note : catalog->notes) fmt::print(stderr, "note: {}\n", printable(note));
+  fmt::print("{} is right: {} models, {} aliases\n", printable_line(options.file), catalog->models.size(),
              catalog->aliases.size());
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/host_memory.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/local_inspection.h"
 #include "cli/terminal.h"
@@ -48,10 +49,7 @@ std::string short_value(const Json& value) {
   constexpr std::size_t kLongest = 70;
   std::string text = value.is_string() ? value.get<std::string>()
                                        : value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      c = ' ';  // nothing in a file may steer the terminal
-  }
+  text = printable_line(text);
   if (shown_width(text) <= kLongest) return text;
   std::size_t end = kLongest;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
@@ -118,7 +116,7 @@ void inspect(Context& context, const InspectOptions& options, const std::vector<
   if (!inspection) return context.report(inspection.error());
   const Json json = to_json(file, *inspection);
   if (context.json) return context.print(json);
-  fmt::print("{}", for_people(json, *inspection));
+  fmt::print("{}", printable(for_people(json, *inspection)));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/load_progress.h"
 #include "cli/model_tables.h"
@@ -18,7 +19,7 @@ void list(Context& context) {
     both["aliases"] = aliases->at("aliases");
     return context.print(both);
   }
-  fmt::print("{}", model_table(*models, *aliases));
+  fmt::print("{}", printable(model_table(*models, *aliases)));
 }
 
 void residency(Context& context) {
@@ -26,11 +27,12 @@ void residency(Context& context) {
   const Result<Json> models = client.request("GET", "/admin/v1/models");
   if (!models) return context.report(models.error());
   if (context.json) return context.print(*models);
-  fmt::print("{}", residency_table(*models));
+  fmt::print("{}", printable(residency_table(*models)));
 }
 
 /// POST /admin/v1/models/{name}/{what}, with what happens shown meanwhile.
 void change(Context& context, const std::string& name, const std::string& what, bool wait) {
+  if (!context.is_name(name)) return;
   const Result<Json> version = [&] {
     const LoadProgress progress(context.server, name);
     Client client(context.server);
@@ -39,7 +41,16 @@ void change(Context& context, const std::string& name, const std::string& what, 
   }();
   if (!version) return context.report(version.error());
   if (context.json) return context.print(*version);
-  fmt::print("{}", version_line(*version));
+  fmt::print("{}", printable(version_line(*version)));
+}
+
+/// What may be asked for by name, one a line; nothing without a server. For the shells' completion.
+void names(const Context& context) {
+  Client client(context.server);
+  const Result<Json> models = client.request("GET", "/admin/v1/models");
+  const Result<Json> aliases = client.request("GET", "/admin/v1/aliases");
+  if (!models || !aliases) return;
+  for (const std::string& name : model_names(*models, *aliases)) fmt::print("{}\n", printable_line(name));
 }
 
 struct Change {
@@ -71,6 +82,10 @@ void add_model_commands(CLI::App& app, Context& context) {
   CLI::App* ps = app.add_subcommand("ps", "Show which models are in memory");
   add_server_options(*ps, context);
   ps->callback([&context] { residency(context); });
+
+  CLI::App* listing = app.add_subcommand("model-names", "Names for shell completion")->group("");
+  add_server_options(*listing, context);
+  listing->callback([&context] { names(context); });
 
   for (const Change& each : kChanges) {
     CLI::App* command = app.add_subcommand(each.name, each.help);

@@ -112,6 +112,18 @@ std::string residency_table(const Json& answer) {
          sum;
 }
 
+std::vector<std::string> model_names(const Json& answer, const Json& aliases) {
+  std::vector<std::string> names;
+  for (const Json& model : answer.value("models", Json::array())) {
+    names.push_back(text_or(model, "id"));
+    const Json versions = model.value("versions", Json::array());
+    if (versions.size() < 2) continue;
+    for (const Json& version : versions) names.push_back(text_or(version, "id"));
+  }
+  for (const Json& alias : aliases.value("aliases", Json::array())) names.push_back(text_or(alias, "name"));
+  return names;
+}
+
 std::string version_line(const Json& version) {
   const std::string state = text_or(version, "state");
   std::string line = fmt::format(

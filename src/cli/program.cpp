@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "base/nearest.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/serve.h"
 #include "cli/version.h"
@@ -20,13 +21,24 @@ bool has_command(const CLI::App& app, const std::string& word) {
                              [&](const CLI::App* command) { return command->get_name() == word; });
 }
 
-/// A mistyped command, with the nearest ones.
-int unknown_command(const CLI::App& app, const std::string& word) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
-  fmt::print(stderr, "switchyard: unknown command '{}'{}\nSee switchyard --help.\n", word,
-             did_you_mean(word, names));
+enum class Output { kText, kJson };
+
+/// What was asked for wrongly, for the programs that asked with --json; people are told besides.
+int asked_wrongly(const Context& context, Output output, const std::string& message) {
+  if (output == Output::kJson) context.print(error_json({ErrorCode::kInvalidArgument, message}));
   return 2;
+}
+
+/// A mistyped command, with the nearest ones.
+int unknown_command(const CLI::App& app, const Context& context, Output output, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    if (!command->get_group().empty()) names.push_back(command->get_name());  // hidden ones have none
+  }
+  const std::string message =
+      printable_line(fmt::format("unknown command '{}'{}", word, did_you_mean(word, names)));
+  fmt::print(stderr, "switchyard: {}\nSee switchyard --help.\n", message);
+  return asked_wrongly(context, output, message);
 }
 
 }  // namespace
@@ -42,6 +54,7 @@ int run_program(std::vector<std::string> words) {
   app.set_version_flag("--version", std::string("switchyard ") + kVersion);
   app.require_subcommand(1);
   Context context;
+  const Output output = std::ranges::count(words, "--json") > 0 ? Output::kJson : Output::kText;
   app.add_subcommand("serve", "Serve models over HTTP (see switchyard serve --help)");
   add_run_command(app, context);
   add_model_commands(app, context);
@@ -52,16 +65,15 @@ int run_program(std::vector<std::string> words) {
   add_version_commands(app, context);
 
   if (!words.empty() && !words[0].starts_with('-') && !has_command(app, words[0])) {
-    return unknown_command(app, words[0]);
+    return unknown_command(app, context, output, words[0]);
   }
   std::ranges::reverse(words);  // CLI11 takes them from the end
   try {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    return app.exit(e) == 0 ? 0 : asked_wrongly(context, output, e.what());
   } catch (const std::exception& e) {
-    fmt::print(stderr, "switchyard: {}\n", e.what());
-    return 1;
+    context.report({ErrorCode::kInternal, e.what()});
   }
   return context.status;
 }

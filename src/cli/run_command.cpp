@@ -1,11 +1,17 @@
 #include <fmt/format.h>
+#include <poll.h>
+#include <pthread.h>
+#include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 
+#include "base/printable.h"
 #include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/load_progress.h"
@@ -65,7 +71,10 @@ class Conversation {
           if (thinking != was_thinking && stdout_is_terminal())
             fmt::print("{}", thinking ? "\033[2m" : "\033[0m\n");
           was_thinking = thinking;
-          if (!thinking || stdout_is_terminal()) fmt::print("{}", piece);
+          if (stdout_is_terminal())
+            fmt::print("{}", printable(piece));
+          else if (!thinking)
+            fmt::print("{}", piece);
           std::fflush(stdout);
         });
     progress.reset();
@@ -108,27 +117,94 @@ class Conversation {
   Json messages_;
 };
 
+/// Ctrl-C waits meanwhile, so that none is lost between a prompt and the wait for its line.
+class HeldInterrupts {
+ public:
+  HeldInterrupts() {
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &interrupt, &before_);
+  }
+  ~HeldInterrupts() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  HeldInterrupts(const HeldInterrupts&) = delete;
+  HeldInterrupts& operator=(const HeldInterrupts&) = delete;
+
+  /// Lets it through while it waits for the keyboard. False when it came.
+  [[nodiscard]] bool wait_for_keyboard() const {
+    struct pollfd keyboard = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    return ::ppoll(&keyboard, 1, nullptr, &before_) >= 0;
+  }
+
+ private:
+  sigset_t before_ = {};
+};
+
+/// Lines from the keyboard. Reads the descriptor itself: std::cin tries again after a signal.
+class Keyboard {
+ public:
+  /// The next line; none at the end (Ctrl-D) and after Ctrl-C twice in a row, which has been said. Ctrl-C
+  /// throws away what stands in the line, as the terminal itself does.
+  std::optional<std::string> next_line() {
+    const HeldInterrupts held;
+    for (int interrupts = 0; interrupts < 2;) {
+      interrupted = false;
+      fmt::print(stderr, "> ");
+      std::fflush(stderr);
+      if (auto line = read_line(held)) return line;
+      if (!interrupted) {
+        fmt::print(stderr, "\n");
+        return std::nullopt;
+      }
+      if (++interrupts == 1) fmt::print(stderr, "\nCtrl-C once more, or Ctrl-D, leaves.\n");
+    }
+    fmt::print(stderr, "\nInterrupted twice: the conversation is over.\n");
+    return std::nullopt;
+  }
+
+ private:
+  std::optional<std::string> read_line(const HeldInterrupts& held) {
+    for (;;) {
+      if (const std::size_t end = typed_.find('\n'); end != std::string::npos) {
+        std::string line = typed_.substr(0, end);
+        typed_.erase(0, end + 1);
+        return line;
+      }
+      std::array<char, 4096> more;
+      const ssize_t count =
+          held.wait_for_keyboard() ? ::read(STDIN_FILENO, more.data(), more.size()) : ssize_t{0};
+      if (count <= 0) {
+        typed_.clear();
+        return std::nullopt;
+      }
+      typed_.append(more.data(), static_cast<std::size_t>(count));
+    }
+  }
+
+  std::string typed_;
+};
+
 void chat_at_the_terminal(Conversation& conversation, const std::string& model) {
   fmt::print(stderr, "Chatting with {}. Ctrl-C stops a reply; /clear begins anew; /exit or Ctrl-D leaves.\n",
              model);
-  for (;;) {
-    fmt::print(stderr, "> ");
-    std::fflush(stderr);
-    std::string line;
-    interrupted = false;
-    if (!std::getline(std::cin, line)) break;
-    if (line == "/exit" || line == "/quit" || line == "/bye") return;
-    if (line == "/clear")
+  Keyboard keyboard;
+  while (const auto line = keyboard.next_line()) {
+    if (*line == "/exit" || *line == "/quit" || *line == "/bye") return;
+    if (*line == "/clear")
       conversation.clear();
-    else if (line.starts_with('/'))
+    else if (line->starts_with('/'))
       fmt::print(stderr, "There is /clear and /exit.\n");
-    else if (line.find_first_not_of(" \t") != std::string::npos)
-      conversation.ask(line);
+    else if (line->find_first_not_of(" \t") != std::string::npos)
+      conversation.ask(*line);
   }
-  fmt::print(stderr, "\n");
 }
 
 void run(Context& context, const RunOptions& options) {
+  if (options.model.empty()) {
+    context.report({ErrorCode::kInvalidArgument, "a model's name is needed, and the one given is empty"});
+    context.status = 2;
+    return;
+  }
   const InterruptScope scope;
   Conversation conversation(context, options);
   if (!options.prompt.empty()) {

@@ -2,15 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <clocale>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/printable.h"
+#include "cli/client.h"
 #include "cli/download_progress.h"
 #include "cli/serve_flags.h"
 #include "cli/server_process.h"
 #include "cli/signals.h"
+#include "cli/version.h"
 #include "config/catalog.h"
 #include "engine/args.h"
 #include "engine/download.h"
@@ -19,8 +23,11 @@
 namespace switchyard::cli {
 namespace {
 
-int report(const Error& error) {
-  fmt::print(stderr, "switchyard serve: {}\n", error.to_string());
+enum class Output { kText, kJson };
+
+int report(const Error& error, Output output) {
+  if (output == Output::kJson) fmt::print("{}\n", error_json(error).dump());
+  fmt::print(stderr, "switchyard serve: {}\n", printable(error.to_string()));
   return error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kUnimplemented ? 2 : 1;
 }
 
@@ -59,13 +66,21 @@ void log_catalog(const config::Catalog& catalog) {
   }
 }
 
-int serve(config::Sources sources, config::Catalog catalog) {
+void tell_addresses(const std::vector<std::string>& addresses, Output output) {
+  if (output == Output::kJson) {
+    fmt::print("{}\n", Json{{"addresses", addresses}, {"version", kVersion}}.dump());
+  } else {
+    for (const std::string& address : addresses) fmt::print("listening on {}\n", address);
+  }
+  std::fflush(stdout);
+}
+
+int serve(config::Sources sources, config::Catalog catalog, Output output) {
   Occasions occasions;
   Result<std::unique_ptr<ServerProcess>> process =
       ServerProcess::start(std::move(sources), std::move(catalog));
-  if (!process) return report(process.error());
-  for (const std::string& address : (*process)->addresses()) fmt::print("listening on {}\n", address);
-  std::fflush(stdout);
+  if (!process) return report(process.error(), output);
+  tell_addresses((*process)->addresses(), output);
   (*process)->serve([&](std::string why) { occasions.post({Occasions::Kind::kFailed, std::move(why)}); });
   int status = 0;
   for (;;) {
@@ -96,8 +111,10 @@ int run_serve(std::span<const std::string> words) {
   std::signal(SIGPIPE, SIG_IGN);
   ::setenv("GGML_NO_BACKTRACE", "1", 0);  // an abort would wait for a debugger, for up to a minute
   Result<ServeFlags> flags = parse_serve_flags(words);
+  const Output output = std::ranges::count(words, "--json") > 0 ? Output::kJson : Output::kText;
   if (!flags) {
-    fmt::print(stderr, "switchyard serve: {}\nSee switchyard serve --help.\n", flags.error().to_string());
+    report(flags.error(), output);
+    fmt::print(stderr, "See switchyard serve --help.\n");
     return 2;
   }
   if (flags->help != ServeFlags::Help::kNone) {
@@ -106,13 +123,15 @@ int run_serve(std::span<const std::string> words) {
       fmt::print("\nllama-server's options:\n\n{}", engine::option_help());
     return 0;
   }
-  if (const Status fetched = fetch_single_model(flags->sources); !fetched) return report(fetched.error());
+  if (const Status fetched = fetch_single_model(flags->sources); !fetched)
+    return report(fetched.error(), output);
   Result<config::Catalog> catalog = config::build_catalog(flags->sources);
-  if (!catalog) return report(catalog.error());
-  if (const Status closed = config::check_exposure(catalog->server); !closed) return report(closed.error());
+  if (!catalog) return report(catalog.error(), output);
+  if (const Status closed = config::check_exposure(catalog->server); !closed)
+    return report(closed.error(), output);
   set_log_level(catalog->server.log_level);
   log_catalog(*catalog);
-  return serve(std::move(flags->sources), std::move(*catalog));
+  return serve(std::move(flags->sources), std::move(*catalog), output);
 }
 
 }  // namespace switchyard::cli

@@ -44,7 +44,7 @@ constexpr OwnFlag kOwn[] = {
        out.data_dir = value;
        return {};
      }},
-    {"--shutdown-timeout", "TIME", "longest wait for running replies at the end (default: 30s)",
+    {"--shutdown-timeout", "TIME", "longest wait for held and running requests at the end (default: 30s)",
      [](const std::string& value, config::OwnOptions& out) -> Status {
        const Result<Duration> time = config::parse_duration(value);
        if (!time) return std::unexpected(time.error());
@@ -76,11 +76,14 @@ Result<ServeFlags> parse_serve_flags(std::span<const std::string> words) {
   ServeFlags flags;
   std::vector<std::string> rest, own_names;
   for (const OwnFlag& flag : kOwn) own_names.emplace_back(flag.name);
+  own_names.emplace_back("--json");
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i] == "--help" || words[i] == "-h")
       flags.help = ServeFlags::Help::kOwn;
     else if (words[i] == "--help-all")
       flags.help = ServeFlags::Help::kAll;
+    else if (words[i] == "--json")
+      flags.json = true;
     else {
       const Result<bool> taken = take_own(words, i, flags.sources.own);
       if (!taken) return std::unexpected(taken.error());
@@ -115,7 +118,8 @@ std::string serve_help() {
       "  --no-models-autoload   requests do not load models\n"
       "  --host H, --port P     where to listen (default 127.0.0.1 and 8080; port 0 picks a free one)\n"
       "  --api-key KEY, --api-key-file FILE\n"
-      "                         keys that clients must give; needed to listen to others\n\n"
+      "                         keys that clients must give; needed to listen to others\n"
+      "  --json                 say where it listens, or why not, as a JSON object\n\n"
       "Every other option of llama-server (--ctx-size, --parallel, --threads, --n-gpu-layers, ...) is taken\n"
       "too, for all models: see switchyard serve --help-all.\n";
   return text;

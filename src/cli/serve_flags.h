@@ -11,6 +11,7 @@ namespace switchyard::cli {
 struct ServeFlags {
   config::Sources sources;
   enum class Help { kNone, kOwn, kAll } help = Help::kNone;
+  bool json = false;  ///< for programs: addresses and errors as JSON
 };
 
 /// The words after `switchyard serve`: our own flags, and every other word through llama.cpp's option

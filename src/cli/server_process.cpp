@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <thread>
@@ -215,14 +216,15 @@ void ServerProcess::stop() {
   server_->stop_accepting();
   const auto bound = std::chrono::duration_cast<std::chrono::milliseconds>(catalog_.server.shutdown_timeout);
   const auto deadline = std::chrono::steady_clock::now() + bound;
-  while (app_->in_flight() > 0 && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(5ms);
-  if (const std::size_t left = app_->in_flight(); left > 0) {
-    telemetry::log_warning("serve", "{} replies did not finish in time and are ended", left);
+  // Exchanges, too: commands that wait for a load are no calls of an engine.
+  const auto left = [&] { return std::max<std::uint64_t>(app_->in_flight(), server_->stats().exchanges); };
+  while (left() > 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(5ms);
+  if (const std::uint64_t late = left(); late > 0) {
+    telemetry::log_warning("serve", "{} requests did not finish in time and are ended", late);
     app_->stop_requests();
   }
-  server_->shutdown(kGiveUp);
   manager_->drain_all(kGiveUp);
+  server_->shutdown(kGiveUp);
 }
 
 }  // namespace switchyard::cli

@@ -35,7 +35,7 @@ class ServerProcess {
   /// Begins to answer. The one model of -m is loaded first; `failed` is called when that fails.
   void serve(std::function<void(std::string why)> failed);
   [[nodiscard]] Result<std::string> reload() { return reloader_->reload(); }
-  /// Not ready first; then finishes what is in flight, bounded by the configured time. Blocks.
+  /// Not ready first; then finishes what runs and what is held, bounded by the configured time. Blocks.
   void stop();
 
  private:

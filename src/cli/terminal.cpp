@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/printable.h"
+
 namespace switchyard::cli {
 
 bool stdin_is_terminal() { return ::isatty(STDIN_FILENO) == 1; }
@@ -21,11 +23,14 @@ std::string format_table(const std::vector<std::string>& header,
                          const std::vector<std::vector<std::string>>& rows,
                          const std::vector<std::size_t>& right) {
   std::vector<std::size_t> widths(header.size());
-  const auto measure = [&](const std::vector<std::string>& row) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], shown_width(row[i]));
-  };
-  measure(header);
-  for (const auto& row : rows) measure(row);
+  std::vector<std::vector<std::string>> lines = {header};
+  lines.insert(lines.end(), rows.begin(), rows.end());
+  for (auto& row : lines) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      row[i] = printable_line(row[i]);
+      widths[i] = std::max(widths[i], shown_width(row[i]));
+    }
+  }
   std::string out;
   const auto print = [&](const std::vector<std::string>& row) {
     std::string line;
@@ -38,8 +43,7 @@ std::string format_table(const std::vector<std::string>& header,
     line.resize(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   };
-  print(header);
-  for (const auto& row : rows) print(row);
+  for (const auto& row : lines) print(row);
   return out;
 }
 
@@ -68,7 +72,7 @@ std::string format_bar(double fraction, std::size_t width) {
 
 void StatusLine::show(std::string_view text) {
   if (!active_) return;
-  fmt::print(stderr, "\r\033[K{}", text);
+  fmt::print(stderr, "\r\033[K{}", printable_line(text));
   std::fflush(stderr);
   shown_ = true;
 }

@@ -16,7 +16,7 @@ namespace switchyard::cli {
 [[nodiscard]] bool stderr_is_terminal();
 
 /// Rows of equal length under a header, columns aligned by what a terminal shows, two blanks between
-/// them. Columns named in `right` (by index) are aligned to the right.
+/// them. Columns named in `right` (by index) are aligned to the right. Control characters become blanks.
 [[nodiscard]] std::string format_table(const std::vector<std::string>& header,
                                        const std::vector<std::vector<std::string>>& rows,
                                        const std::vector<std::size_t>& right = {});

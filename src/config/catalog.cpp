@@ -101,6 +101,7 @@ Result<models::ModelDefinition> build_single_model(const ArgMap& level, const So
 /// What folders, presets and the cache say, before the YAML file's own models.
 struct Found {
   std::map<std::string, ModelPlan> plans;
+  std::vector<std::string> notes;
   ArgMap ini_common;
 };
 
@@ -128,12 +129,35 @@ void hide_duplicates(Found& found) {
   });
 }
 
+/// One sentence for each entry of the models folder that is no model though it may have been meant as one.
+std::vector<std::string> left_out(const std::string& dir, const std::map<std::string, ArgMap>& models) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> notes;
+  std::error_code error;
+  for (fs::directory_iterator at(dir, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename();
+    std::error_code unreadable;
+    const fs::file_type type = at->status(unreadable).type();
+    std::string why;
+    if (unreadable)
+      why = unreadable.message();
+    else if (type == fs::file_type::directory && !models.contains(name) && !name.starts_with('.'))
+      why = "no GGUF file of a model is in it";
+    else if (type != fs::file_type::directory && type != fs::file_type::regular)
+      why = "it is no regular file";
+    if (!why.empty()) notes.push_back(fmt::format("models folder: {} is left out: {}", name, why));
+  }
+  std::ranges::sort(notes);
+  return notes;
+}
+
 Result<Found> find_models(const ServerSettings& server) {
   Found found;
   if (const Status cached = find_cached(found); !cached) return std::unexpected(cached.error());
   if (!server.models_dir.empty()) {
     Result<std::map<std::string, ArgMap>> folder = engine::scan_models_dir(server.models_dir);
     if (!folder) return std::unexpected(folder.error());
+    found.notes = left_out(server.models_dir, *folder);
     for (auto& [id, args] : *folder) {
       found.plans[id] = ModelPlan{.id = id, .source = "models_dir", .found = std::move(args)};
     }
@@ -248,7 +272,8 @@ Result<models::VersionRef> find_version(const Catalog& catalog, const std::strin
                 fmt::format("model '{}' has no version '{}'; it has: {}", model.id, to.substr(at + 1),
                             fmt::join(versions, ", ")));
   }
-  return fail(ErrorCode::kInvalidArgument, fmt::format("no model '{}'{}", name, did_you_mean(name, known)));
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("no model '{}'{}", name, did_you_mean_or_known(name, known)));
 }
 
 Status add_aliases(Catalog& catalog, const ConfigFile& file) {
@@ -278,6 +303,7 @@ Status add_models(Catalog& catalog, const ConfigFile& file, Layers layers) {
   Result<Found> found = find_models(catalog.server);
   if (!found) return std::unexpected(found.error());
   layers.ini_common = found->ini_common;
+  catalog.notes = found->notes;
   for (const ModelSection& section : file.models) add_yaml_model(*found, section, catalog.server, file);
   std::vector<std::string> problems;
   for (const auto& [id, plan] : found->plans) {

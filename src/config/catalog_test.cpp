@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -224,6 +225,26 @@ TEST_F(CatalogTest, OneModel) {
   EXPECT_THAT(error_of(with({"-m", file}, "models: [{id: z, file: z.gguf}]\n")), HasSubstr("server of one"));
   EXPECT_TRUE(build_catalog(with({"-m", file}, "limits: {models_max: 2}\n")));
   EXPECT_EQ(single_remote_model(with({"-hf", "user/repo:Q8_0"})).repo, "user/repo:Q8_0");
+}
+
+TEST_F(CatalogTest, WhatTheFolderHoldsBesideModelsIsNoted) {
+  namespace fs = std::filesystem;
+  fs::create_symlink("loop.gguf", dir_ / "models/loop.gguf");
+  fs::create_directories(dir_ / "models/empty");
+  ASSERT_EQ(mkfifo((dir_ / "models/pipe.gguf").c_str(), 0600), 0);
+  write("models/readme.txt", "x");
+  const auto catalog = build_catalog(with({"--models-dir", models_dir()}));
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  EXPECT_THAT(ids(*catalog), ElementsAre("a", "b", "vision"));
+  EXPECT_THAT(catalog->notes,
+              ElementsAre(HasSubstr("empty is left out: no GGUF file"), HasSubstr("loop.gguf is left out: "),
+                          HasSubstr("pipe.gguf is left out: it is no regular file")));
+}
+
+TEST_F(CatalogTest, AFolderAsAFileIsNoted) {
+  const auto catalog = build_catalog(with({}, "models: [{id: m, file: models}]\n"));
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  EXPECT_THAT(catalog->notes, ElementsAre(HasSubstr("is no regular file")));
 }
 
 TEST_F(CatalogTest, Faults) {

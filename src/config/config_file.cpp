@@ -1,5 +1,7 @@
 #include "config/config_file.h"
 
+#include <yaml-cpp/depthguard.h>
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -107,7 +109,7 @@ constexpr Key<ServerSection> kServer[] = {
     {"data_dir", "path", "$XDG_DATA_HOME/switchyard or ~/.local/share/switchyard",
      "Where what was learnt of models, aliases and their history are kept over restarts.",
      SWITCHYARD_READ(data_dir)},
-    {"shutdown_timeout", "duration", "30s", "Longest wait for running replies at shutdown.",
+    {"shutdown_timeout", "duration", "30s", "Longest wait for held and running requests at shutdown.",
      SWITCHYARD_READ(shutdown_timeout)},
     {"max_body", "size", "512 MiB", "Largest request body.", SWITCHYARD_READ(max_body)},
 };
@@ -307,9 +309,12 @@ Result<ConfigFile> parse_config(std::string_view text, const std::string& path) 
   ConfigFile config;
   config.path = path;
   try {
-    const YAML::Node root = YAML::Load(std::string(text));
-    read_section(reader, root, "the file", config, kTop);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() > 1) reader.report(documents[1], "the file must be one YAML document, not several");
+    read_section(reader, documents.empty() ? YAML::Node() : documents[0], "the file", config, kTop);
     check_names(reader, config);
+  } catch (const YAML::DeepRecursion& e) {
+    reader.report_at(std::max(e.mark.line, 0) + 1, "brackets or lists are nested too deeply");
   } catch (const YAML::Exception& e) {
     reader.report_at(std::max(e.mark.line, 0) + 1, e.msg);
   }
@@ -319,6 +324,11 @@ Result<ConfigFile> parse_config(std::string_view text, const std::string& path) 
 
 Result<ConfigFile> load_config_file(const std::string& path) {
   std::error_code error;
+  // Only the kind is looked at first: opening a FIFO would wait for somebody to write into it.
+  if (const auto kind = std::filesystem::status(path, error).type();
+      kind != std::filesystem::file_type::regular && std::filesystem::exists(path, error)) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("config file '{}' is no regular file", path));
+  }
   const auto size = std::filesystem::file_size(path, error);
   if (!error && size > kLargestFile) {
     return fail(ErrorCode::kTooLarge, fmt::format("config file '{}' is larger than 16 MiB", path));

@@ -145,6 +145,8 @@ TEST(ConfigFile, FaultsNameFileLineAndWhatIsWrong) {
       {"models:\n  - {id: a\n", "x.yaml:3: "},
       {"a: b: c\n", "x.yaml:1: "},
       {"- a\n", "x.yaml:1: the file must be a mapping"},
+      {"just text\n", "x.yaml:1: the file must be a mapping"},
+      {"limits: {}\n---\nmodels: []\n", "x.yaml:3: the file must be one YAML document, not several"},
       {"? [a]\n: b\n", "x.yaml:1: a key of the file must be a plain word"},
   };
   for (const auto& [text, expected] : cases) {
@@ -165,14 +167,22 @@ TEST(ConfigFile, ReportsAllFaultsAtOnce) {
 }
 
 TEST(ConfigFile, DeepNestingAndOddBytesAreErrors) {
-  EXPECT_FALSE(parse_config(std::string(100'000, '['), "x.yaml"));
+  for (const char* open : {"[", "{", "- "}) {
+    std::string deep;
+    for (int i = 0; i < 100'000; ++i) deep += open;
+    const auto config = parse_config(deep, "x.yaml");
+    ASSERT_FALSE(config);
+    EXPECT_THAT(config.error().message, HasSubstr("x.yaml:1: brackets or lists are nested too deeply"));
+  }
   EXPECT_FALSE(parse_config(std::string("models: \xff\xfe\x00\x01", 12), "x.yaml"));
   EXPECT_FALSE(parse_config("models: *nobody\n", "x.yaml"));
 }
 
 TEST(ConfigFile, MissingAndTooLarge) {
   EXPECT_EQ(load_config_file("/nonexistent.yaml").error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(load_config_file("/").error().code, ErrorCode::kNotFound);
+  for (const char* odd : {"/", "/dev/zero"}) {
+    EXPECT_THAT(load_config_file(odd).error().message, HasSubstr("is no regular file"));
+  }
 }
 
 std::string documentation() {

@@ -209,7 +209,11 @@ std::string missing_file(const engine::ModelSpec& spec) {
                        repo, repo);
   }
   std::error_code error;
-  if (std::filesystem::exists(model->second, error)) return {};
+  if (std::filesystem::is_regular_file(model->second, error)) return {};
+  if (std::filesystem::exists(model->second, error)) {
+    return fmt::format("model '{}': {} is no regular file; requests for it will fail", spec.model,
+                       model->second);
+  }
   return fmt::format("model '{}': file {} is missing; requests for it will fail", spec.model, model->second);
 }
 

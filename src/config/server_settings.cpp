@@ -142,7 +142,9 @@ std::optional<std::string> beside(const ConfigFile& file, const std::optional<st
 }
 
 Status check_ranges(const ServerSettings& settings, int port) {
-  if (port < 0 || port > 65535) return fail(ErrorCode::kInvalidArgument, fmt::format("{} is no port", port));
+  if (port < 0 || port > 65535)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("--port {} is no port: it is from 0 (a free one) to 65535", port));
   if (settings.hosts.empty()) return fail(ErrorCode::kInvalidArgument, "--host needs an address");
   if (settings.tls_key_file.empty() != settings.tls_cert_file.empty()) {
     return fail(ErrorCode::kInvalidArgument, "--ssl-key-file and --ssl-cert-file are needed both");

@@ -43,6 +43,8 @@ std::string_view without_dashes(std::string_view word) {
   return word;
 }
 
+std::string_view without_value(std::string_view word) { return word.substr(0, word.find('=')); }
+
 bool is_negative(const common_arg& option, std::string_view key) {
   std::string dashed(key);
   std::ranges::replace(dashed, '_', '-');
@@ -61,15 +63,19 @@ bool is_flag(const common_arg& option) {
   return option.handler_void != nullptr || option.handler_bool != nullptr;
 }
 
-std::unexpected<Error> unknown(std::string_view key, std::span<const std::string> own_names) {
+/// `word` as it was given: a key of a file, or with its dashes a word of a command line.
+std::unexpected<Error> unknown(std::string_view word, std::span<const std::string> own_names = {}) {
+  const bool dashed = word.starts_with('-');
   std::vector<std::string> names(own_names.begin(), own_names.end());
-  for (std::string& name : names) name = without_dashes(name);
-  for (const auto& [name, option] : arg_tables().key_to_opt) {
-    const bool variable = option.env != nullptr && name.starts_with("LLAMA_");
-    if (!variable && !name.starts_with("__") && name.size() > 2) names.push_back(name);
+  for (const common_arg& option : arg_tables().ctx_params.options) {
+    if (option.is_preset_only && dashed) continue;
+    for (const std::string& name : option.get_args()) {
+      const std::string_view bare = without_dashes(name);
+      if (bare.size() > 2 && !bare.starts_with("__")) names.emplace_back(dashed ? name : bare);
+    }
   }
   return fail(ErrorCode::kInvalidArgument,
-              fmt::format("unknown option '{}'{}", key, did_you_mean(key, names)));
+              fmt::format("unknown option '{}'{}", word, did_you_mean(word, names)));
 }
 
 std::unexpected<Error> refused(std::string_view name, std::string_view why) {
@@ -154,7 +160,7 @@ Status add_to(ArgMap& args, CanonicalArg arg) {
 Result<CanonicalArg> canonical_arg(std::string_view key, std::string_view value) {
   const std::scoped_lock lock(arg_tables_mutex());
   const common_arg* option = find_option(key);
-  if (option == nullptr) return unknown(key, {});
+  if (option == nullptr) return unknown(key);
   return canonical_locked(*option, key, std::string(value));
 }
 
@@ -176,7 +182,8 @@ Result<ArgMap> parse_command_line(std::span<const std::string> words,
       option = find_option(key);
     }
     // Names without dashes are for presets and the environment only.
-    if (option == nullptr || option->is_preset_only || !is_word(*option, key)) return unknown(key, own_names);
+    if (option == nullptr || option->is_preset_only || !is_word(*option, key))
+      return unknown(without_value(words[i]), own_names);
     if (!value && is_flag(*option)) value = "true";
     if (!value && i + 1 == words.size()) {
       return fail(ErrorCode::kInvalidArgument, fmt::format("option '{}' needs a value", words[i]));

@@ -155,7 +155,7 @@ TEST(CommandLine, BadWords) {
   EXPECT_THAT(error({"--ctx-size"}), HasSubstr("needs a value"));
   EXPECT_THAT(error({"model.gguf"}), HasSubstr("is no option"));
   EXPECT_THAT(error({"--"}), HasSubstr("is no option"));
-  EXPECT_THAT(error({"--memory-budgte", "1G"}), HasSubstr("'memory-budget'"));
+  EXPECT_THAT(error({"--memory-budgte", "1G"}), HasSubstr("did you mean '--memory-budget'"));
   EXPECT_THAT(error({"--LLAMA_ARG_CTX_SIZE", "1"}), HasSubstr("unknown option"));
   EXPECT_THAT(error({"--load-on-startup", "1"}), HasSubstr("unknown option"));
   EXPECT_THAT(error({"--version"}), HasSubstr("not available"));

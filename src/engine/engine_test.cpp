@@ -247,6 +247,11 @@ TEST_F(EngineTest, BadFilesAreNamedAndClassified) {
   ModelSpec missing = smollm2();
   missing.args["model"] = (folder / "missing.gguf").string();
   EXPECT_EQ(inspect(missing).error().code, ErrorCode::kNotFound);
+  EXPECT_NE(inspect(missing).error().message.find("no such file"), std::string::npos);
+  const std::filesystem::path loop = folder / "loop.gguf";
+  std::filesystem::create_symlink(loop, loop);
+  missing.args["model"] = loop.string();
+  EXPECT_NE(inspect(missing).error().message.find("symbolic links"), std::string::npos);
   std::filesystem::remove_all(folder);
 }
 

@@ -77,7 +77,8 @@ Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOption
     return fail(ErrorCode::kInvalidArgument, fmt::format("model '{}' names no file", spec.model));
   }
   if (std::error_code ec; !std::filesystem::exists(model->second, ec)) {
-    return fail(ErrorCode::kNotFound, fmt::format("{}: no such file", model->second));
+    if (!ec) return fail(ErrorCode::kNotFound, fmt::format("{}: no such file", model->second));
+    return fail(ErrorCode::kNotFound, fmt::format("{}: cannot be read: {}", model->second, ec.message()));
   }
   const std::string request = to_json(
       InspectionRequest{.spec = spec, .options = options, .default_prompt_cache = default_prompt_cache_});

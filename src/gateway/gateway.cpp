@@ -103,11 +103,8 @@ void Gateway::stop_conversation(const std::string& conversation) {
 }
 
 void Gateway::begin_shutdown() {
-  {
-    const MutexLock lock(mutex_);
-    refusing_ = true;
-  }
-  for (const auto& call : calls()) call->refuse({ErrorCode::kUnavailable, "the server is shutting down"});
+  const MutexLock lock(mutex_);
+  refusing_ = true;
 }
 
 void Gateway::stop_all() {

@@ -61,9 +61,9 @@ class Gateway {
   /// Refuses the held request of a conversation, if there is one, as a stop by its owner.
   void stop_conversation(const std::string& conversation);
 
-  /// Refuses held and new requests with kUnavailable; running ones go on.
+  /// Refuses new requests with kUnavailable; held and running ones go on.
   void begin_shutdown();
-  /// Asks the running requests to end, too.
+  /// Refuses the held ones, too, and asks the running ones to end.
   void stop_all();
   /// Blocks until no request is held or running.
   void wait_idle();

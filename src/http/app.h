@@ -88,9 +88,9 @@ class App {
 
   /// Until this is called every route but the front page answers 503 "Loading model".
   void set_ready();
-  /// New requests get 503, event streams end, held requests are refused; running ones go on.
+  /// New requests get 503, event streams end; held and running requests go on.
   void begin_shutdown();
-  /// Asks the running requests to stop as well: streams end with an error frame.
+  /// Refuses the held ones and asks the running ones to stop: streams end with an error frame.
   void stop_requests();
   /// Requests that are held or running.
   [[nodiscard]] std::size_t in_flight() const;

@@ -1,5 +1,8 @@
 #include "http/body_routing.h"
 
+#include <algorithm>
+#include <array>
+#include <optional>
 #include <utility>
 
 #include "http/json.h"
@@ -7,36 +10,53 @@
 namespace switchyard::http {
 namespace {
 
+/// Texts that llama.cpp parses again, whose brackets it walks recursively.
+constexpr std::array<std::string_view, 4> kParsedTexts{"arguments", "grammar", "pattern", "value"};
+
+/// The most brackets that stand open at one place of `text`, whatever is quoted in it.
+std::size_t depth_of(std::string_view text) {
+  std::size_t depth = 0, deepest = 0;
+  for (const char c : text) {
+    if (c == '(' || c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+    if ((c == ')' || c == ']' || c == '}') && depth > 0) --depth;
+  }
+  return deepest;
+}
+
 /// Keeps the values of a few keys of the outermost object; walks over everything else.
 class RoutingReader final : public nlohmann::json_sax<Json> {
  public:
   BodyRouting found;
   bool outermost_is_object = false;
   bool outermost_is_array = false;
-  std::string error;
+  bool model_is_text = true;
+  std::optional<Error> error;
 
-  bool null() override { return other_value(); }
+  bool null() override {
+    if (is_model()) take_model({});
+    return true;
+  }
   bool number_integer(number_integer_t) override { return other_value(); }
   bool number_unsigned(number_unsigned_t) override { return other_value(); }
   bool number_float(number_float_t, const string_t&) override { return other_value(); }
   bool binary(binary_t&) override { return other_value(); }
 
   bool boolean(bool value) override {
-    if (depth_ != 1) return true;
-    if (key_ == Key::kStream) found.stream = value;
-    if (key_ == Key::kWait) found.wait = value;
-    if (key_ == Key::kModel) found.model.clear();
-    return true;
+    if (depth_ == 1 && key_ == Key::kStream) found.stream = value;
+    if (depth_ == 1 && key_ == Key::kWait) found.wait = value;
+    return other_value();
   }
   bool string(string_t& value) override {
-    if (depth_ == 1 && key_ == Key::kModel) found.model = std::move(value);
+    if (parsed_text_ != kParsedTexts.end() && depth_of(value) > kDeepestText) {
+      return refuse("'" + std::string(*parsed_text_) + "' nests brackets deeper than " +
+                    std::to_string(kDeepestText) + " levels, which is the limit");
+    }
+    if (is_model()) take_model(std::move(value));
     return true;
   }
   bool start_object(std::size_t) override {
     if (depth_ == 0) outermost_is_object = true;
-    other_value();
-    ++depth_;
-    return true;
+    return go_down();
   }
   bool end_object() override {
     --depth_;
@@ -44,15 +64,14 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   }
   bool start_array(std::size_t) override {
     if (depth_ == 0) outermost_is_array = true;
-    other_value();
-    ++depth_;
-    return true;
+    return go_down();
   }
   bool end_array() override {
     --depth_;
     return true;
   }
   bool key(string_t& name) override {
+    parsed_text_ = std::ranges::find(kParsedTexts, name);
     if (depth_ != 1) return true;
     key_ = name == "model"    ? Key::kModel
            : name == "stream" ? Key::kStream
@@ -61,34 +80,57 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
-    error = e.what();
+    error = Error{ErrorCode::kInvalidArgument, "the request body is not valid JSON", e.what()};
     return false;
   }
 
  private:
   enum class Key : std::uint8_t { kOther, kModel, kStream, kWait };
 
+  [[nodiscard]] bool is_model() const { return depth_ == 1 && key_ == Key::kModel; }
+  void take_model(std::string name) {
+    found.model = std::move(name);
+    model_is_text = true;
+  }
   bool other_value() {
-    if (depth_ == 1 && key_ == Key::kModel) found.model.clear();
+    if (is_model()) model_is_text = false;
     return true;
+  }
+  bool go_down() {
+    other_value();
+    if (++depth_ <= kDeepestJson) return true;
+    return refuse("the request body is nested deeper than " + std::to_string(kDeepestJson) +
+                  " levels, which is the limit");
+  }
+  bool refuse(std::string why) {
+    error = Error{ErrorCode::kInvalidArgument, std::move(why)};
+    return false;
   }
 
   std::size_t depth_ = 0;
   Key key_ = Key::kOther;
+  decltype(kParsedTexts)::const_iterator parsed_text_ = kParsedTexts.end();  ///< the last key, if it is one
 };
 
 }  // namespace
 
 Result<BodyRouting> route_body(std::string_view body, Outermost outermost) {
   RoutingReader reader;
-  if (!Json::sax_parse(body, &reader)) {
-    return fail(ErrorCode::kInvalidArgument, "the request body is not valid JSON", std::move(reader.error));
-  }
+  if (!Json::sax_parse(body, &reader)) return std::unexpected(std::move(*reader.error));
   const bool array_will_do = outermost == Outermost::kObjectOrArray && reader.outermost_is_array;
   if (!reader.outermost_is_object && !array_will_do) {
     return fail(ErrorCode::kInvalidArgument, "the request body must be a JSON object");
   }
+  if (!reader.model_is_text) return fail(ErrorCode::kInvalidArgument, "'model' must be a string");
   return std::move(reader.found);
+}
+
+Result<BodyRouting> route_control_body(std::string_view body) {
+  if (body.size() > kLargestControlBody) {
+    return fail(ErrorCode::kTooLarge, "the body of this request may have " +
+                                          std::to_string(kLargestControlBody >> 10) + " KiB at most");
+  }
+  return route_body(body);
 }
 
 }  // namespace switchyard::http

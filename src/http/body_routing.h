@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,9 +9,16 @@
 
 namespace switchyard::http {
 
+/// llama.cpp's handlers walk a body with one stack frame or more a level: deeper ones would end the process.
+inline constexpr std::size_t kDeepestJson = 256;
+/// The same for brackets within a text that llama.cpp parses again: grammars, patterns, tool arguments.
+inline constexpr std::size_t kDeepestText = 1000;
+/// Bodies of requests that change something here, and ask no engine, are read on the loop thread.
+inline constexpr std::size_t kLargestControlBody = 64 << 10;
+
 /// What routing needs of a request's JSON body.
 struct BodyRouting {
-  std::string model;  ///< empty when missing or no string
+  std::string model;  ///< empty when missing or null
   bool stream = false;
   bool wait = false;  ///< of the router's load and unload
 };
@@ -19,7 +27,11 @@ struct BodyRouting {
 enum class Outermost : std::uint8_t { kObject, kObjectOrArray };
 
 /// Reads a JSON object in one pass without building it; of a key that comes twice the last counts, as
-/// in the engine's own parser. Errors: kInvalidArgument for text that is no JSON, or no object.
+/// in the engine's own parser. Errors: kInvalidArgument for text that is no JSON, or no object, or nested
+/// too deeply, and for a model that is no string.
 [[nodiscard]] Result<BodyRouting> route_body(std::string_view body, Outermost outermost = Outermost::kObject);
+
+/// The same for a body of at most kLargestControlBody; kTooLarge above, before anything is read.
+[[nodiscard]] Result<BodyRouting> route_control_body(std::string_view body);
 
 }  // namespace switchyard::http

@@ -1,16 +1,12 @@
 #include "http/errors.h"
 
+#include "http/body_routing.h"
+
 namespace switchyard::http {
 
 Result<Json> parse_object(std::string_view text) {
-  try {
-    Json value = Json::parse(text);
-    if (!value.is_object())
-      return fail(ErrorCode::kInvalidArgument, "the request body must be a JSON object");
-    return value;
-  } catch (const Json::exception& e) {
-    return fail(ErrorCode::kInvalidArgument, "the request body is not valid JSON", e.what());
-  }
+  if (const auto readable = route_control_body(text); !readable) return std::unexpected(readable.error());
+  return Json::parse(text, nullptr, false);
 }
 
 int status_of(ErrorCode code) { return code == ErrorCode::kCancelled ? 503 : http_status(code); }

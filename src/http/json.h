@@ -16,7 +16,7 @@ using Json = nlohmann::json;
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-/// A JSON object, or kInvalidArgument with what is wrong and where.
+/// The JSON object of a control request's body, or what is wrong and where; see route_control_body().
 [[nodiscard]] Result<Json> parse_object(std::string_view text);
 
 }  // namespace switchyard::http

@@ -32,8 +32,51 @@ TEST(BodyRouting, AnArrayIsTakenWhereItMayCome) {
 
 TEST(BodyRouting, TheLastOfDoubledKeysCounts) {
   EXPECT_EQ(route_body(R"({"model":"a","model":"b"})")->model, "b");
-  EXPECT_EQ(route_body(R"({"model":"a","model":{"model":"c"}})")->model, "");
+  EXPECT_EQ(route_body(R"({"model":{"model":"c"},"model":"a"})")->model, "a");
   EXPECT_EQ(route_body(R"({"model":"a","model":null})")->model, "");
+}
+
+TEST(BodyRouting, AModelIsAString) {
+  for (const char* value : {"3", "1.5", "true", "[\"a\"]", "{\"model\":\"a\"}"}) {
+    const auto routing = route_body(std::string(R"({"model":"a","model":)") + value + "}");
+    ASSERT_FALSE(routing) << value;
+    EXPECT_EQ(routing.error().message, "'model' must be a string");
+  }
+}
+
+std::string repeat(std::string_view text, std::size_t times) {
+  std::string all;
+  for (std::size_t i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+TEST(BodyRouting, NestingIsBounded) {
+  const auto nested = [](std::size_t levels) {  // the outermost object is the first level
+    return route_body(R"({"a":)" + repeat(R"({"b":)", levels - 1) + "1" + repeat("}", levels));
+  };
+  EXPECT_TRUE(nested(kDeepestJson));
+  for (const std::size_t levels : {kDeepestJson + 1, std::size_t{100'000}}) {
+    ASSERT_FALSE(nested(levels));
+    EXPECT_EQ(nested(levels).error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(nested(levels).error().message.find("256 levels"), std::string::npos);
+  }
+  EXPECT_FALSE(route_body(R"({"a":)" + repeat("[", 100'000)));
+  EXPECT_TRUE(route_body(R"({"a":[)" + repeat("[],", 1000) + "[]]}"));
+}
+
+TEST(BodyRouting, NestingOfTextsThatAreParsedAgainIsBounded) {
+  for (const char* key : {"grammar", "pattern", "arguments", "value"}) {
+    const auto text = [&](std::string_view open, std::size_t levels) {
+      return route_body(R"({"a":[{")" + std::string(key) + R"(":")" + repeat(open, levels) + R"("}]})");
+    };
+    EXPECT_TRUE(text("(", kDeepestText)) << key;
+    EXPECT_TRUE(text("()", 10 * kDeepestText)) << key;
+    for (const char* open : {"(", "[", "{", "\\u0028"}) {
+      ASSERT_FALSE(text(open, kDeepestText + 1)) << key << open;
+      EXPECT_NE(text(open, kDeepestText + 1).error().message.find("1000 levels"), std::string::npos);
+    }
+  }
+  EXPECT_TRUE(route_body(R"({"content":")" + repeat("(", 100'000) + R"("})"));
 }
 
 TEST(BodyRouting, RefusesWhatIsNoObject) {
@@ -78,6 +121,8 @@ TEST_F(OpenAi, EveryVersionIsReachedByName) {
 TEST_F(OpenAi, WrongRequestsGetLlamaServersErrors) {
   EXPECT_EQ(ask("POST", "/v1/chat/completions", "{nope").status, 400);
   EXPECT_EQ(ask("POST", "/v1/chat/completions", "[]").status, 400);
+  EXPECT_EQ(json(ask("POST", "/v1/chat/completions", R"({"model":3})"))["error"]["message"],
+            "'model' must be a string");
   const auto missing = ask("POST", "/v1/chat/completions", "{}");
   EXPECT_EQ(missing.status, 400);
   EXPECT_EQ(json(missing)["error"]["message"], "model name is missing from the request");
@@ -257,7 +302,20 @@ TEST_F(OpenAi, AFailedLoadIsTheAnswerOfWhoeverWaitedForIt) {
   EXPECT_NE(reply.body.find("a.gguf: truncated"), std::string::npos);
 }
 
-TEST_F(OpenAi, ShutdownRefusesWhatIsHeldAndEndsWhatRunsWithAnErrorFrame) {
+TEST_F(OpenAi, ShutdownRefusesNewRequestsAndFinishesWhatIsHeld) {
+  hold_loads();
+  const auto held = begin("POST", "/v1/completions", R"({"model":"b"})");
+  load_began_.wait();
+  app_->begin_shutdown();
+  manager_->begin_shutdown();
+  EXPECT_EQ(ask("GET", "/health").status, 503);
+  EXPECT_EQ(ask("POST", "/v1/completions", R"({"model":"b"})").status, 503);
+  EXPECT_FALSE(held->over());
+  let_load_.count_down();
+  EXPECT_EQ(held->answer().status, 200);
+}
+
+TEST_F(OpenAi, WhenItsTimeIsOverShutdownRefusesWhatIsHeldAndEndsWhatRunsWithAnErrorFrame) {
   answer_ = [](engine::Request& request) {
     return Script{.content_type = kSse,
                   .pieces = {"data: {}\n\n", "data: {}\n\n"},
@@ -273,10 +331,10 @@ TEST_F(OpenAi, ShutdownRefusesWhatIsHeldAndEndsWhatRunsWithAnErrorFrame) {
   const auto held = begin("POST", "/v1/completions", R"({"model":"b"})");
   load_began_.wait();
   app_->begin_shutdown();
-  EXPECT_EQ(held->answer().status, 503);
+  EXPECT_FALSE(held->over());
   EXPECT_FALSE(running->over());
-  EXPECT_EQ(ask("GET", "/health").status, 503);
   app_->stop_requests();
+  EXPECT_EQ(held->answer().status, 503);
   EXPECT_NE(running->answer().body.find("shutting down"), std::string::npos);
   let_load_.count_down();
 }

@@ -90,7 +90,7 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
 }
 
 void RouterApi::load(RouteCall call) {
-  const auto body = route_body(call.request().body);
+  const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
   const auto ref = services_.resolve(body->model);
   if (!ref) {
@@ -109,7 +109,7 @@ void RouterApi::load(RouteCall call) {
 }
 
 void RouterApi::unload(RouteCall call) {
-  const auto body = route_body(call.request().body);
+  const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
   if (downloads_.cancel(body->model)) return call.exchange->respond(json_reply(kSuccess));
   const auto ref = services_.resolve(body->model);
@@ -146,7 +146,7 @@ void RouterApi::props(RouteCall call) {
 }
 
 void RouterApi::start_download(RouteCall call) {
-  const auto body = route_body(call.request().body);
+  const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
   services_.executor.post([this, exchange = std::move(call.exchange), name = body->model] {
     const auto started = downloads_.start(name);

@@ -69,7 +69,7 @@ TEST_F(RouterFace, UnknownNamesAndBadBodiesAreRefused) {
   EXPECT_EQ(ask("POST", "/models/load", R"({"model":"zz"})").status, 404);
   EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"zz"})").status, 400);
   EXPECT_EQ(ask("POST", "/models/load", "[").status, 400);
-  EXPECT_EQ(ask("POST", "/models/load", R"({"model":7})").status, 404);
+  EXPECT_EQ(ask("POST", "/models/load", "{}").status, 404);
   const auto no_download = ask("POST", "/models", R"({"model":"x/y"})");
   EXPECT_EQ(no_download.status, 501);
   EXPECT_EQ(error_type(no_download), "not_supported_error");
@@ -160,6 +160,28 @@ TEST_F(RouterFace, DownloadsTellHowFarTheyAreAndCanBeCancelled) {
   EXPECT_TRUE(cancelled);
   EXPECT_EQ(ask("DELETE", "/models?model=a").status, 400);  // not from the cache
   EXPECT_EQ(ask("DELETE", "/models").status, 400);
+}
+
+TEST_F(RouterFace, ControlBodiesAreBoundedInSizeAndDepth) {
+  const std::string large = R"({"model":"a","x":")" + std::string(64 << 10, 'y') + R"("})";
+  const std::string deep = R"({"model":"a","x":)" + std::string(60'000, '[');
+  for (const char* path : {"/models", "/models/load", "/models/unload", "/admin/v1/models/a/load",
+                           "/admin/v1/models/a/pin", "/admin/v1/aliases/x/switch"}) {
+    const auto refused = ask("POST", path, large);
+    EXPECT_EQ(refused.status, 413) << path;
+    EXPECT_EQ(json(refused)["error"]["switchyard_code"], "too_large") << path;
+    EXPECT_NE(refused.body.find("64 KiB"), std::string::npos) << path;
+    EXPECT_EQ(ask("POST", path, deep).status, 400) << path;
+  }
+  EXPECT_EQ(ask("POST", "/v1/streams/lookup", large).status, 413);
+}
+
+TEST_F(RouterFace, AModelIsAString) {
+  for (const char* path : {"/models/load", "/models/unload"}) {
+    const auto refused = ask("POST", path, R"({"model":["a"]})");
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_EQ(json(refused)["error"]["message"], "'model' must be a string");
+  }
 }
 
 }  // namespace

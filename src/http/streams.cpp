@@ -25,7 +25,10 @@ void StreamsApi::read(RouteCall call) {
 
 void StreamsApi::lookup(RouteCall call) {
   // llama-server's router answers a body that it cannot read with an empty list.
-  if (!parse_object(call.request().body)) return call.exchange->respond(json_reply(Json::array()));
+  if (const auto body = parse_object(call.request().body); !body) {
+    const bool too_large = body.error().code == ErrorCode::kTooLarge;
+    return call.exchange->respond(too_large ? error_reply(body.error()) : json_reply(Json::array()));
+  }
   pass_on(std::move(call));
 }
 

@@ -70,6 +70,7 @@ struct Entry {
   std::vector<Leaver> on_left;                   ///< park(), unload() and leave() in progress
 
   InspectionState inspecting = InspectionState::kNeeded;
+  std::stop_source stop_inspection{std::nostopstate};
   std::shared_ptr<const engine::Inspection> inspection;
   std::shared_ptr<const Footprint> footprint;
   bool stale = false;  ///< inspected for other budgets

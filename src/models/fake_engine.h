@@ -154,8 +154,10 @@ class FakeLoader final : public engine::EngineLoader {
   explicit FakeLoader(FakeWorld& world) : world_(world) {}
 
   [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec,
-                                                   const engine::InspectOptions&, std::stop_token) override {
+                                                   const engine::InspectOptions&,
+                                                   std::stop_token stop) override {
     return world_.with([&]() -> Result<engine::Inspection> {
+      if (stop.stop_requested()) return fail(ErrorCode::kCancelled, "the inspection was stopped");
       ++world_.inspected_[spec.model];
       if (const auto bad = world_.bad_files_.find(spec.model);
           bad != world_.bad_files_.end() && bad->second) {

@@ -212,9 +212,11 @@ class Manager {
   /// Does what is due now (idle parks, waits that ran out, retries). Called by an own thread unless
   /// Dependencies::own_timer is false.
   void tick();
-  /// Refuses new acquires with kUnavailable from now on; what is held goes on.
+  /// Refuses new acquires with kUnavailable from now on; what is held goes on, down to the inspection and
+  /// the load that it waits for. Inspections that nobody waits for are stopped, preloads given up.
   void begin_shutdown();
-  /// Blocks until no lease is held, at most `bound`, then revokes and waits for the rest.
+  /// Refuses what still waits. Then blocks until no lease is held, at most `bound`, revokes and waits for
+  /// the rest.
   void drain_all(Duration bound);
 
  private:

@@ -229,7 +229,15 @@ void Manager::Impl::tick() {
 void Manager::Impl::begin_shutdown() {
   const MutexLock lock(mutex_);
   shutting_down_ = true;
-  queue([stop = stop_inspections_]() mutable { stop.request_stop(); });
+  for (const EntryPtr& entry : active_) {
+    std::erase_if(entry->waiters, [](const auto& w) { return w->kind == Waiter::Kind::kPreload; });
+  }
+  for (const auto& [id, model] : models_) {
+    for (const EntryPtr& entry : model.entries) {
+      if (entry->inspecting != InspectionState::kRunning || !entry->waiters.empty()) continue;
+      queue([stop = entry->stop_inspection]() mutable { stop.request_stop(); });
+    }
+  }
   settle();
 }
 
@@ -237,6 +245,8 @@ void Manager::Impl::drain_all(Duration bound) {
   begin_shutdown();
   const auto deadline = std::chrono::steady_clock::now() + bound;
   const MutexLock lock(mutex_);
+  for (const EntryPtr& entry : active_) fail_waiters(*entry, shutting_down().error());
+  settle();
   while (leases_ > 0 && std::chrono::steady_clock::now() < deadline) idle_.wait_until(mutex_, deadline);
   if (leases_ == 0) return;
   for (const EntryPtr& entry : active_) revoke_leases(*entry);

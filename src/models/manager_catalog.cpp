@@ -244,7 +244,7 @@ std::unexpected<Error> Manager::Impl::unknown_model(std::string_view name) const
   for (const auto& [known_name, ref] : names_) known.push_back(known_name);
   std::ranges::sort(known);
   return fail(ErrorCode::kNotFound,
-              "model '" + std::string(name) + "' not found" + did_you_mean(name, known));
+              "model '" + std::string(name) + "' not found" + did_you_mean_or_known(name, known));
 }
 
 Result<VersionRef> Manager::Impl::resolve(std::string_view name) const {

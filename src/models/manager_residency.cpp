@@ -75,8 +75,11 @@ void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, c
 
 void Manager::Impl::begin_inspection(const EntryPtr& entry) {
   entry->inspecting = InspectionState::kRunning;
-  run_on_executor([this, entry, spec = entry->spec(), options = inspect_options()] {
-    auto result = dependencies_.loader.inspect(spec, options, stop_inspections_.get_token());
+  entry->stop_inspection = std::stop_source();
+  run_on_executor([this, entry, spec = entry->spec(), options = inspect_options(),
+                   stop = entry->stop_inspection]() mutable {
+    const std::stop_callback at_the_end(stop_inspections_.get_token(), [&] { stop.request_stop(); });
+    auto result = dependencies_.loader.inspect(spec, options, stop.get_token());
     if (result) result->details_json = {};  // large, and only `switchyard inspect` shows it
     const MutexLock lock(mutex_);
     inspected(*entry, std::move(result));

@@ -406,6 +406,33 @@ TEST_F(ManagerTest, ShuttingDownRefusesNewOnesAndLeavesWhatIsHeld) {
   manager_->drain_all(0s);
 }
 
+TEST_F(ManagerTest, ShuttingDownStopsTheInspectionsThatNobodyWaitsFor) {
+  ModelSettings preload;
+  preload.preload = true;
+  manager_.emplace(
+      Manager::Dependencies{
+          .loader = loader_, .executor = executor_, .events = events_, .clock = clock_, .own_timer = false},
+      limits_);
+  ASSERT_TRUE(manager_->set_catalog({model_called("a"), model_called("b", preload)}, Manager::Preload::kYes));
+  manager_->begin_shutdown();
+  executor_.run_all();
+  EXPECT_EQ(world_.inspections("a") + world_.inspections("b"), 0);
+  EXPECT_EQ(world_.loads("b"), 0);
+}
+
+TEST_F(ManagerTest, DrainingAllRefusesWhatStillWaits) {
+  start({model_called("a")});
+  Answer& held = ask("a");
+  std::optional<Status> loaded;
+  ASSERT_TRUE(manager_->load(ref("a"), [&](const Status& status) { loaded = status; }));
+  manager_->begin_shutdown();
+  EXPECT_EQ(held.times, 0);
+  manager_->drain_all(0s);
+  EXPECT_EQ(held.error->code, ErrorCode::kUnavailable);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->error().code, ErrorCode::kUnavailable);
+}
+
 TEST_F(ManagerTest, BlockingAcquireEndsWhenItIsStopped) {
   start({model_called("a")});
   std::stop_source stop;

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <chrono>
 
+#include "base/printable.h"
+
 namespace switchyard::telemetry {
 namespace {
 
@@ -28,11 +30,15 @@ void set_log_level(LogLevel level) { least_level = level; }
 void log_line(LogLevel level, std::string_view component, std::string_view text) {
   if (level < least_level) return;
   while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+  std::string body = printable(text);
+  for (auto at = body.find('\n'); at != std::string::npos; at = body.find('\n', at + 1)) {
+    body.insert(at + 1, "    ");  // what follows cannot pass for a line of its own
+  }
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   const auto ms = now.time_since_epoch().count() % 1000;
   const std::string line =
       fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z {} {}: {}\n",
-                  fmt::gmtime(std::chrono::system_clock::to_time_t(now)), ms, name(level), component, text);
+                  fmt::gmtime(std::chrono::system_clock::to_time_t(now)), ms, name(level), component, body);
   // One write for one line: the kernel does not mix the lines of several threads.
   const char* from = line.data();
   std::size_t left = line.size();

@@ -27,8 +27,9 @@ bool is_framing(std::string_view name) {
 
 void add_line(std::string& head, std::string_view name, std::string value) {
   if (!is_token(name)) return;
-  std::replace_if(
-      value.begin(), value.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
+  // Clients refuse a whole reply for a control character in a field; line ends would begin another one.
+  const auto is_control = [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7F; };
+  std::replace_if(value.begin(), value.end(), is_control, ' ');
   fmt::format_to(std::back_inserter(head), "{}: {}\r\n", name, value);
 }
 

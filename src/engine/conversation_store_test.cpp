@@ -26,8 +26,12 @@ SlotState state_of(std::int32_t first, std::size_t length = 10, std::size_t byte
   const std::size_t rest = bytes - length * sizeof(std::int32_t) - 30;
   state.main.assign(rest, static_cast<std::uint8_t>(first));
   state.draft.assign(10, 7);
-  state.checkpoints.push_back(
-      {.n_tokens = 5, .pos_min = 1, .pos_max = 4, .main = std::vector<std::uint8_t>(15, 3)});
+  state.checkpoints.push_back({.n_tokens = 5,
+                               .pos_min = 1,
+                               .pos_max = 4,
+                               .main = std::vector<std::uint8_t>(15, 3),
+                               .draft = {},
+                               .speculative = {}});
   state.checkpoints.back().speculative.assign(5, 9);
   return state;
 }

@@ -38,8 +38,11 @@ void touch(const std::string& path) { ::utimensat(AT_FDCWD, path.c_str(), nullpt
 /// What an engine has of the store. Constant.
 class ConversationStore::Keeper final : public SlotStateKeeper {
  public:
-  Keeper(ConversationStore& store, std::string version, std::string shape, std::uint64_t generation)
-      : version(std::move(version)), shape(std::move(shape)), generation(generation), store_(store) {}
+  Keeper(ConversationStore& store, std::string of_version, std::string of_shape, std::uint64_t of_generation)
+      : version(std::move(of_version)),
+        shape(std::move(of_shape)),
+        generation(of_generation),
+        store_(store) {}
 
   std::shared_ptr<const SlotState> find(const std::vector<std::int32_t>& tokens,
                                         std::size_t longer_than) override {

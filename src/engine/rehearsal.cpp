@@ -80,7 +80,7 @@ Status rehearse(const ModelSpec& spec, const common_params& params, ByteSize fil
   auto alone = small_params(params);
   InProcessEngine::Experience experience{
       .weights_key = weights_key(params.model.path, common_model_params_to_llama(*alone))};
-  auto engine = InProcessEngine::load(std::move(alone), spec.model + "@" + spec.version, experience,
+  auto engine = InProcessEngine::load(std::move(alone), spec.model + "@" + spec.version, experience, nullptr,
                                       [](const LoadProgress&) {}, {});
   if (engine) {
     // Nothing to tear down is worth the time: this process is about to end.

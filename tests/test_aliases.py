@@ -254,6 +254,7 @@ def test_dry_run(serve, talkers):
     server = serve(talkers, models_max=2)
     says(server)
     says(server, "talker@3")
+    wait_until(lambda: admin.version(server, "talker@3")["leases"] == 0, "the lease to be given back")
     plan = switch(server, "talker@2", dry_run=True)
     assert plan["possible"] and plan["loads"] and plan["needs_bytes"] > 0 and plan["expected_ms"] > 0
     assert [victim["version"] for victim in plan["evicts"]] == ["talker@3"]

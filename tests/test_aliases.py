@@ -254,6 +254,7 @@ def test_dry_run(serve, talkers):
     server = serve(talkers, models_max=2)
     says(server)
     says(server, "talker@3")
+    wait_until(lambda: admin.version(server, "talker@3")["leases"] == 0, "the lease to be given back")
     plan = switch(server, "talker@2", dry_run=True)
     assert plan["possible"] and plan["loads"] and plan["needs_bytes"] > 0 and plan["expected_ms"] > 0
     assert [victim["version"] for victim in plan["evicts"]] == ["talker@3"]
@@ -424,7 +425,7 @@ def test_a_thousand_switches_under_sixteen_streams(serve, talkers):
     for number in range(1000):
         done = switch(server, f"talker@{2 - number % 2}")
         assert done["outcome"] == "ok", done
-        if number == 50:
+        if number == 300:  # by then every thread that will be there has had its first memory
             early = server.family()[0].memory_full_info().uss
         if number % 100 == 99:
             assert all(one.running for one in clients), [one.result(1) for one in clients if not one.running]
@@ -433,7 +434,7 @@ def test_a_thousand_switches_under_sixteen_streams(serve, talkers):
     for one in clients:
         one.result()
     assert counts["whole"] > 1000
-    assert late < early * 1.1, (early, late)
+    assert late < early * 1.05, (early, late)
 
 
 def residents(data):

@@ -157,7 +157,7 @@ inline Request request_for(std::string method, const std::string& target, std::s
 /// Models "a" and "b" (two versions) behind an App.
 class AppTest : public ::testing::Test {
  protected:
-  void SetUp() override { restart({}); }
+  void SetUp() override { restart(AppOptions()); }
 
   void restart(AppOptions options) {
     app_.reset();

@@ -56,9 +56,11 @@ void Downloads::fetch(const std::string& repo, const std::shared_ptr<std::atomic
   } else {
     telemetry::log_warning("http", "download of {} failed: {}", repo, fetched.error().to_string());
   }
+  {
+    const MutexLock lock(mutex_);
+    running_.erase(repo);
+  }
   publish(fetched ? "download_finished" : "download_failed", repo);
-  const MutexLock lock(mutex_);
-  running_.erase(repo);
 }
 
 bool Downloads::cancel(const std::string& repo) {

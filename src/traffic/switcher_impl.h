@@ -109,6 +109,8 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   void old_settled(const SwitchPtr& one, const Status& status);
   void bring_back(Switch& one);
   void end(const SwitchPtr& one, Outcome outcome, std::optional<Error> error);
+
+  // switcher_phases.cpp: how far it is, and telling it.
   void enter(Switch& one, Phase phase, TimePoint at);
   void close_phase(Switch& one, TimePoint at);
   void note_state(const models::VersionRef& ref, const std::string& state, TimePoint at);

@@ -6,9 +6,9 @@
 #include "switchyard/model_manager.h"
 
 using switchyard::Error;
-using switchyard::LoadOptions;
 using switchyard::LoadProgress;
 using switchyard::ModelManager;
+using switchyard::SwitchOptions;
 
 static int failed(const Error& error) {
   std::fprintf(stderr, "%s\n", error.to_string().c_str());
@@ -27,9 +27,10 @@ int main(int argc, char** argv) {
       return failed(added.error());
     }
   }
-  const LoadOptions options{.on_progress = [](const LoadProgress& progress) {
+  SwitchOptions options;
+  options.on_progress = [](const LoadProgress& progress) {
     std::fprintf(stderr, "\r%s %3.0f %% ", progress.stage.c_str(), progress.value * 100);
-  }};
+  };
   for (const std::string name : {"first", "second"}) {
     if (auto switched = manager->switch_model("chat", name, options); !switched)
       return failed(switched.error());

@@ -260,7 +260,8 @@ const Json kModels = Json::parse(R"({"reserved_bytes": 1048576, "limits": {"memo
 TEST(Tables, Ls) {
   const std::string table =
       model_table(kModels, Json::parse(R"({"aliases": [{"name": "chat", "to": "a@1"}]})"));
-  EXPECT_THAT(table, HasSubstr("a@1   hot, pinned  llama    1.5B  1.0 MiB     4096      4  1.0 MiB  chat\n"));
+  EXPECT_THAT(table,
+              HasSubstr("a@1   hot, pinned  llama    1.5B  1.0 MiB     4096    -      4  1.0 MiB  chat\n"));
   EXPECT_THAT(table, HasSubstr("\nb     parked"));
   EXPECT_THAT(table, HasSubstr("a@2: a2.gguf: cut short"));
   EXPECT_THAT(model_table({{"models", Json::array()}}, Json::object()), HasSubstr("no models"));

@@ -147,6 +147,8 @@ TEST_F(Aliases, ARequestThatASwitchHoldsIsRefusedAtTheEnd) {
   load_began_.wait();
   const auto held = begin("POST", "/tokenize", R"({"model":"chat"})");
   app_->begin_shutdown();
+  EXPECT_FALSE(held->over());
+  app_->stop_requests();
   EXPECT_EQ(held->answer().status, 503);
   let_load_.count_down();
   EXPECT_EQ(switched->answer().status, 200);

@@ -274,8 +274,12 @@ void Connection::check_deadlines(Time time) {
   }
 }
 
-void Connection::stop() {
+void Connection::mark_last() {
   if (reply_) reply_->close_after();
+}
+
+void Connection::stop() {
+  mark_last();
   // A request that has come already is answered first.
   if (state_ == State::kIdle && !has_input()) linger(Farewell::kClean);
 }

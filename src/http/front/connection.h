@@ -29,6 +29,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start();
   /// Ends a timeout that has passed. Called about once a second.
   void check_deadlines(Time now);
+  /// A reply that is still to come will say that the connection closes after it.
+  void mark_last();
   /// An idle connection closes; a busy one closes after its answer.
   void stop();
   /// Ends it now; the exchange, if any, learns that its client is gone.

@@ -123,6 +123,8 @@ class FrontServer final : public Server {
   void stop_on_loop() {
     front_.stopping = true;
     listeners_.clear();
+    // Replies that come from now on say that they are the last ones, before any client sees a close.
+    for_each([](Connection& connection) { connection.mark_last(); });
     for_each([](Connection& connection) { connection.stop(); });
   }
 

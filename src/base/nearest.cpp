@@ -79,7 +79,7 @@ std::vector<std::string> nearest_names(std::string_view word, std::span<const st
     if (!distance || by_base.value_or(*distance) < *distance) distance = by_base;
     if (distance) near.emplace_back(*distance, &candidate);
   }
-  std::ranges::stable_sort(near, {}, &std::pair<std::size_t, const std::string*>::first);
+  std::ranges::sort(near);  // those equally near as they came: the pointers are into one list
   std::vector<std::string> names;
   for (const auto& [distance, name] : near) {
     if (names.size() == limit) break;

@@ -99,22 +99,13 @@ std::string ServerProcess::prepare_data_dir() const {
   return dir;
 }
 
-engine::LoaderOptions ServerProcess::loader_options(const std::string& data_dir) {
+engine::LoaderOptions ServerProcess::loader_options(const std::string& data_dir) const {
   engine::LoaderOptions options{.helper_path = own_path(), .threads = catalog_.server.cores};
   options.conversations.memory = catalog_.limits.conversations;
   options.conversations.disk = catalog_.server.conversations_on_disk;
   if (data_dir.empty()) return options;
   options.cache_path = data_dir + "/inspections.sqlite";
-  options.conversations.folder = data_dir + "/conversations";
-  // What is neither configured nor registered has been removed, and its conversations go.
-  auto& versions = options.conversations.versions.emplace();
-  for (const models::ModelDefinition& model : catalog_.models) {
-    for (const engine::ModelSpec& spec : model.versions) versions.emplace_back(spec.model, spec.version);
-    const auto registered = registry_->list(model.id);
-    if (!registered) continue;
-    for (const registry::VersionInfo& info : *registered)
-      versions.emplace_back(info.ref.model, info.ref.version);
-  }
+  if (state_->is_owner()) options.conversations.folder = data_dir + "/conversations";
   return options;
 }
 
@@ -143,6 +134,7 @@ Status ServerProcess::start_parts() {
   server_ = std::move(*server);
 
   if (const Status begun = reloader_->begin(); !begun) return begun;
+  loader_->forget_all_but(manager_->versions());
   // The one model of -m is loaded by serve().
   const bool restore = catalog_.server.restore_resident && !catalog_.single_model;
   residents_ = std::make_unique<models::ResidentSet>(

@@ -43,7 +43,7 @@ class ServerProcess {
   Status start_parts();
   [[nodiscard]] http::AppOptions app_options();
   [[nodiscard]] http::ServerOptions server_options() const;
-  [[nodiscard]] engine::LoaderOptions loader_options(const std::string& data_dir);
+  [[nodiscard]] engine::LoaderOptions loader_options(const std::string& data_dir) const;
   /// The data folder, made if need be; empty where there is none.
   [[nodiscard]] std::string prepare_data_dir() const;
 

@@ -25,10 +25,10 @@ void SwitchWatch::stop() {
 void SwitchWatch::finish(const Json& report) {
   stop();
   const MutexLock lock(mutex_);
-  const Json phases = report.value("phases", Json::array());
-  for (; printed_ < phases.size(); ++printed_) {
-    const Json& phase = phases[printed_];
-    fmt::print(stderr, "{}\n", phase_line(phase.value("phase", ""), phase.value("duration_ms", 0.0)));
+  for (const Json& phase : report.value("phases", Json::array())) {
+    const std::string name = phase.value("phase", "");
+    if (!printed_.insert(name).second) continue;
+    fmt::print(stderr, "{}\n", phase_line(name, phase.value("duration_ms", 0.0)));
   }
 }
 
@@ -50,7 +50,7 @@ void SwitchWatch::watch() {
           if (status == "ended") {
             line.clear();
             const MutexLock lock(mutex_);
-            ++printed_;
+            printed_.insert(phase);
             fmt::print(stderr, "{}\n", phase_line(phase, event.value("duration_ms", 0.0)));
           }
         } else if (type == "load_progress" && phase == "load" &&

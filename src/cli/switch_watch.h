@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -29,7 +30,7 @@ class SwitchWatch {
   const std::string alias_;
   const std::unique_ptr<Client> client_;
   Mutex mutex_;
-  std::size_t printed_ GUARDED_BY(mutex_) = 0;
+  std::set<std::string> printed_ GUARDED_BY(mutex_);  // phases
   std::atomic<bool> over_ = false;
   std::thread watcher_;
 };

@@ -17,8 +17,6 @@ struct ConversationOptions {
   ByteSize memory = {};     ///< most bytes in memory; 0: none
   ByteSize disk = {};       ///< most bytes in `folder`; 0: none
   std::string folder = {};  ///< survives a restart; empty: memory only
-  /// Model and version of all whose conversations may be in the folder; others are removed. Unset: all.
-  std::optional<std::vector<std::pair<std::string, std::string>>> versions = {};
 };
 
 struct LoaderOptions {

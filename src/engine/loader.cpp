@@ -49,14 +49,8 @@ std::string version_name(const std::string& model, const std::string& version) {
 std::unique_ptr<ConversationStore> make_store(const ConversationOptions& options) {
   const bool disk = options.disk > ByteSize(0) && !options.folder.empty();
   if (options.memory == ByteSize(0) && !disk) return nullptr;
-  auto store = std::make_unique<ConversationStore>(
+  return std::make_unique<ConversationStore>(
       ConversationStore::Options{.memory = options.memory, .disk = options.disk, .folder = options.folder});
-  if (options.versions) {
-    std::set<std::string> names;
-    for (const auto& [model, version] : *options.versions) names.insert(version_name(model, version));
-    store->forget_all_but(names);
-  }
-  return store;
 }
 
 /// An engine whose end takes its turn among those that share its weights.
@@ -131,6 +125,14 @@ class InProcessLoader final : public EngineLoader {
 
   void forget(const std::string& model, const std::string& version) override {
     if (conversations_ != nullptr) conversations_->forget(version_name(model, version));
+  }
+  void forget_all_but(const std::map<std::string, std::vector<std::string>>& versions) override {
+    if (conversations_ == nullptr) return;
+    std::set<std::string> names;
+    for (const auto& [model, of_model] : versions) {
+      for (const std::string& version : of_model) names.insert(version_name(model, version));
+    }
+    conversations_->forget_all_but(names);
   }
   [[nodiscard]] ConversationStats conversations() const override {
     return conversations_ == nullptr ? ConversationStats{} : conversations_->stats();

@@ -194,6 +194,7 @@ class FakeLoader final : public engine::EngineLoader {
     progress({"warmup", {"text_model", "warmup"}, 1});
     return std::make_unique<FakeEngine>(world_, spec.model, inspection.weights_key);
   }
+  void forget_all_but(const std::map<std::string, std::vector<std::string>>&) override {}
   void forget(const std::string& model, const std::string& version) override {
     world_.with([&] { world_.forgotten_.push_back(model + "@" + version); });
   }

@@ -42,6 +42,9 @@ class GuardedLoader final : public engine::EngineLoader {
   void forget(const std::string& model, const std::string& version) override {
     inner_.forget(model, version);
   }
+  void forget_all_but(const std::map<std::string, std::vector<std::string>>& versions) override {
+    inner_.forget_all_but(versions);
+  }
   [[nodiscard]] engine::ConversationStats conversations() const override { return inner_.conversations(); }
 
  private:

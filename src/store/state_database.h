@@ -18,6 +18,9 @@ class StateDatabase {
   StateDatabase(const StateDatabase&) = delete;
   StateDatabase& operator=(const StateDatabase&) = delete;
 
+  /// The folder is this server's: others may not write there.
+  [[nodiscard]] bool is_owner() const { return lock_ >= 0; }
+
   /// Runs `use(Database&)`, one at a time.
   template <typename Use>
   auto with(Use use) EXCLUDES(mutex_) {

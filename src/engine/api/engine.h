@@ -185,6 +185,8 @@ class EngineLoader {
 
   /// The version is in the catalog no more: what is kept of its conversations goes. Does not block.
   virtual void forget(const std::string& model, const std::string& version) = 0;
+  /// The same for what was kept by an earlier process: only these versions, by model, are catalogued.
+  virtual void forget_all_but(const std::map<std::string, std::vector<std::string>>& versions) = 0;
   [[nodiscard]] virtual ConversationStats conversations() const = 0;
 };
 

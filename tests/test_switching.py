@@ -321,6 +321,30 @@ def test_invalid_config_changes_nothing(start, talkers, tmp_path):
     assert admin.state(server, "alpha") == "hot" and set(server.models()) == {"alpha", "beta"}
 
 
+def test_reload_changes_keys_and_the_default_model(start, talkers, tmp_path):
+    text = "server: {{default_model: {}, api_keys: [{}], max_body: {}}}\n" + CONFIG
+
+    def write(model, key, max_body):
+        config(tmp_path, text.format(model, key, max_body, folder=talkers, beta_ctx=512, more=""))
+
+    def ask(key):
+        return server.post("/v1/completions", {"prompt": "x", "max_tokens": 1},
+                           headers={"Authorization": f"Bearer {key}"})
+
+    def reload(key):
+        return server.post("/admin/v1/config/reload", headers={"Authorization": f"Bearer {key}"}).json()
+
+    write("alpha", "old", "1MiB")
+    server = start("--config", str(tmp_path / "switchyard.yaml"), key="old")
+    assert ask("old").headers["x-switchyard-version"] == "alpha@1"
+    write("beta", "new", "1MiB")
+    assert reload("old")["settings"] == ["default_model", "api_keys"]
+    assert ask("old").status_code == 401
+    assert ask("new").headers["x-switchyard-version"] == "beta@1"
+    write("beta", "new", "2MiB")
+    assert reload("new")["needs_restart"] == ["max_body"]
+
+
 def test_sighup_reloads(start, talkers, tmp_path):
     file = config(tmp_path, CONFIG.format(folder=talkers, beta_ctx=512, more=""))
     server = start("--config", file)

@@ -301,13 +301,17 @@ TEST(Reload, SaysWhatChanged) {
   config::Catalog after = catalog_with({"1", "2"}, {{"chat", {"m", "2"}}});
   after.limits.models_max = 9;
   after.server.port = 1;
-  const Json changes = Json::parse(describe_changes(before, after));
+  after.server.api_keys = {"sk"};
+  const Json changes = Json::parse(describe_changes(before, before, after));
   EXPECT_TRUE(changes["changed"]);
   EXPECT_EQ(changes["models"]["changed"], Json::array({"m"}));
   EXPECT_EQ(changes["aliases"], Json::array({"chat"}));
   EXPECT_EQ(changes["limits"], Json::array({"models_max"}));
+  EXPECT_EQ(changes["settings"], Json::array({"api_keys"}));
   EXPECT_EQ(changes["needs_restart"], Json::array({"port"}));
-  EXPECT_FALSE(Json::parse(describe_changes(before, before))["changed"]);
+  const Json again = Json::parse(describe_changes(before, after, after));
+  EXPECT_FALSE(again["changed"]);
+  EXPECT_EQ(again["needs_restart"], Json::array({"port"})) << "until there has been one";
 }
 
 TEST(Program, ExitStatus) {

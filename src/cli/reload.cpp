@@ -50,8 +50,26 @@ Json changed_limits(const models::Limits& a, const models::Limits& b) {
   return changed;
 }
 
+/// What http::App::apply() and the end of the server see anew.
 Json changed_settings(const config::Catalog& before, const config::Catalog& after) {
   const config::ServerSettings &a = before.server, &b = after.server;
+  Json changed = Json::array();
+  const auto note = [&](bool differs, const char* name) {
+    if (differs) changed.push_back(name);
+  };
+  note(before.default_model != after.default_model, "default_model");
+  note(a.autoload != b.autoload, "autoload");
+  note(a.api_keys != b.api_keys, "api_keys");
+  note(a.cors_origins != b.cors_origins, "cors_origins");
+  note(a.cors_methods != b.cors_methods, "cors_methods");
+  note(a.cors_headers != b.cors_headers, "cors_headers");
+  note(a.cors_credentials != b.cors_credentials, "cors_credentials");
+  note(a.shutdown_timeout != b.shutdown_timeout, "shutdown_timeout");
+  return changed;
+}
+
+Json settings_for_the_next_start(const config::Catalog& started, const config::Catalog& after) {
+  const config::ServerSettings &a = started.server, &b = after.server;
   Json changed = Json::array();
   const auto note = [&](bool differs, const char* name) {
     if (differs) changed.push_back(name);
@@ -59,28 +77,26 @@ Json changed_settings(const config::Catalog& before, const config::Catalog& afte
   note(a.hosts != b.hosts, "host");
   note(a.port != b.port, "port");
   note(a.tls_key_file != b.tls_key_file || a.tls_cert_file != b.tls_cert_file, "tls files");
-  note(a.api_keys != b.api_keys, "api_keys");
-  note(a.cors_origins != b.cors_origins, "cors_origins");
   note(a.api_prefix != b.api_prefix, "api_prefix");
   note(a.max_body != b.max_body, "max_body");
-  note(a.autoload != b.autoload, "autoload");
-  note(before.default_model != after.default_model, "default_model");
+  note(a.write_timeout != b.write_timeout, "write_timeout");
+  note(a.max_calls != b.max_calls, "max_calls");
   note(a.data_dir != b.data_dir, "data_dir");
-  note(before.limits.conversations != after.limits.conversations ||
+  note(started.limits.conversations != after.limits.conversations ||
            a.conversations_on_disk != b.conversations_on_disk,
        "conversations");
   note(a.cores != b.cores, "cores");
   note(a.restore_resident != b.restore_resident, "restore_resident");
-  note(a.shutdown_timeout != b.shutdown_timeout, "shutdown_timeout");
   return changed;
 }
 
 }  // namespace
 
-std::string describe_changes(const config::Catalog& before, const config::Catalog& after) {
+std::string describe_changes(const config::Catalog& started, const config::Catalog& before,
+                             const config::Catalog& after) {
   const Json models = changed_models(before, after);
   const Json limits = changed_limits(before.limits, after.limits);
-  const Json restart = changed_settings(before, after);
+  const Json settings = changed_settings(before, after);
   const bool aliases = before.aliases != after.aliases;
   const bool any_model =
       std::ranges::any_of(models.items(), [](const auto& list) { return !list.value().empty(); });
@@ -88,21 +104,25 @@ std::string describe_changes(const config::Catalog& before, const config::Catalo
   for (const config::Alias& alias : after.aliases) {
     if (std::ranges::count(before.aliases, alias) == 0) names.push_back(alias.name);
   }
-  const Json all = {{"changed", any_model || aliases || !limits.empty()},
+  const Json all = {{"changed", any_model || aliases || !limits.empty() || !settings.empty()},
                     {"models", models},
                     {"aliases", names},
                     {"limits", limits},
-                    {"needs_restart", restart},
+                    {"settings", settings},
+                    {"needs_restart", settings_for_the_next_start(started, after)},
                     {"notes", after.notes}};
   return all.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Reloader::Reloader(Dependencies dependencies, config::Sources sources, config::Catalog current)
-    : dependencies_(dependencies), sources_(std::move(sources)), current_(std::move(current)) {}
+    : dependencies_(std::move(dependencies)),
+      sources_(std::move(sources)),
+      started_(current),
+      current_(std::move(current)) {}
 
 Status Reloader::begin() {
   const MutexLock lock(mutex_);
-  return apply(current_, models::Manager::Preload::kYes);
+  return apply(current_, models::Manager::Preload::kAll);
 }
 
 Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload preload) {
@@ -132,7 +152,7 @@ Result<models::VersionRef> Reloader::add_version(const http::NewVersion& version
   spec->file_stamp = registry::file_stamp(spec->args.at("model"));
   const auto added = dependencies_.registry.add(std::move(*spec), version.notes, version.who);
   if (!added) return added;
-  if (const Status applied = apply(current_, models::Manager::Preload::kNo); !applied)
+  if (const Status applied = apply(current_, models::Manager::Preload::kNone); !applied)
     return std::unexpected(applied.error());
   return added;
 }
@@ -150,22 +170,27 @@ Status Reloader::remove_version(const models::VersionRef& version) {
                                           std::to_string(standing->leases) + " requests");
   }
   if (const Status removed = dependencies_.registry.remove(version); !removed) return removed;
-  return apply(current_, models::Manager::Preload::kNo);
+  return apply(current_, models::Manager::Preload::kNone);
 }
 
 Result<std::string> Reloader::reload() {
   const MutexLock lock(mutex_);
   Result<config::Catalog> next = config::build_catalog(sources_);
-  if (!next) {
-    telemetry::log_error("config", "reload changed nothing: {}", next.error().to_string());
-    return std::unexpected(next.error());
-  }
-  if (const Status applied = apply(*next, models::Manager::Preload::kNo); !applied)
-    return std::unexpected(applied.error());
+  const auto refuse = [](Error error) {
+    telemetry::log_error("config", "reload changed nothing: {}", error.to_string());
+    return std::unexpected(std::move(error));
+  };
+  if (!next) return refuse(next.error());
+  config::ServerSettings exposed = next->server;
+  exposed.hosts = started_.server.hosts;  // it goes on listening there
+  if (const Status closed = config::check_exposure(exposed); !closed) return refuse(closed.error());
+  if (const Status applied = apply(*next, models::Manager::Preload::kAdded); !applied)
+    return refuse(applied.error());
   models::Limits limits = next->limits;
   limits.conversations = dependencies_.manager.limits().conversations;  // as the store was made
   dependencies_.manager.set_limits(limits);
-  std::string changes = describe_changes(current_, *next);
+  dependencies_.apply_settings(*next);
+  std::string changes = describe_changes(started_, current_, *next);
   telemetry::log_info("config", "reloaded: {}", changes);
   telemetry::Event event;
   event.type = "config";

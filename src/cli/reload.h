@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ class Reloader {
     traffic::Switcher& switcher;
     registry::Registry& registry;
     telemetry::EventBus& events;
+    std::function<void(const config::Catalog&)> apply_settings;  ///< of the server, that need no restart
   };
   Reloader(Dependencies dependencies, config::Sources sources, config::Catalog current);
 
@@ -43,12 +45,15 @@ class Reloader {
 
   const Dependencies dependencies_;
   const config::Sources sources_;
+  const config::Catalog started_;
   Mutex mutex_;
   config::Catalog current_ GUARDED_BY(mutex_);
 };
 
-/// What differs, for people: the JSON that POST /admin/v1/config/reload answers. Settings of the
-/// whole server need a restart and are listed as such.
-[[nodiscard]] std::string describe_changes(const config::Catalog& before, const config::Catalog& after);
+/// What differs, for people: the JSON that POST /admin/v1/config/reload answers. Of the server's settings
+/// some hold at once; the others are listed as needing a restart for as long as they differ from those
+/// that it `started` with.
+[[nodiscard]] std::string describe_changes(const config::Catalog& started, const config::Catalog& before,
+                                           const config::Catalog& after);
 
 }  // namespace switchyard::cli

@@ -58,6 +58,14 @@ http::DownloadFunctions download_functions(const config::ServerSettings& server)
       .remove = [](const std::string& name) { return engine::remove_cached_model(name); }};
 }
 
+http::Settings live_settings(const config::Catalog& catalog) {
+  const config::ServerSettings& server = catalog.server;
+  return {.default_model = catalog.default_model,
+          .autoload = server.autoload,
+          .api_keys = server.api_keys,
+          .cors = {server.cors_origins, server.cors_methods, server.cors_headers, server.cors_credentials}};
+}
+
 }  // namespace
 
 std::string own_path() {
@@ -74,7 +82,9 @@ Result<std::unique_ptr<ServerProcess>> ServerProcess::start(config::Sources sour
 }
 
 ServerProcess::ServerProcess(config::Sources sources, config::Catalog catalog)
-    : sources_(std::move(sources)), catalog_(std::move(catalog)) {}
+    : sources_(std::move(sources)),
+      catalog_(std::move(catalog)),
+      shutdown_timeout_(catalog_.server.shutdown_timeout) {}
 
 ServerProcess::~ServerProcess() {
   // The App waits for its requests, and they for the manager: the sockets go first, then the API.
@@ -125,8 +135,13 @@ Status ServerProcess::start_parts() {
       catalog_.limits);
   switcher_ = std::make_unique<traffic::Switcher>(traffic::Switcher::Dependencies{
       .manager = *manager_, .executor = executor_, .events = events_, .state = *state_});
-  reloader_ = std::make_unique<Reloader>(Reloader::Dependencies{*manager_, *switcher_, *registry_, events_},
-                                         sources_, catalog_);
+  reloader_ = std::make_unique<Reloader>(
+      Reloader::Dependencies{.manager = *manager_,
+                             .switcher = *switcher_,
+                             .registry = *registry_,
+                             .events = events_,
+                             .apply_settings = [this](const auto& catalog) { apply_settings(catalog); }},
+      sources_, catalog_);
   app_ = std::make_unique<http::App>(
       http::App::Dependencies{*manager_, events_, *switcher_, process_routes_.get()}, app_options());
   Result<std::unique_ptr<http::Server>> server = http::Server::start(server_options(), app_->handler());
@@ -145,14 +160,16 @@ Status ServerProcess::start_parts() {
   return {};
 }
 
+void ServerProcess::apply_settings(const config::Catalog& catalog) {
+  app_->apply(live_settings(catalog));
+  shutdown_timeout_ = catalog.server.shutdown_timeout;
+}
+
 http::AppOptions ServerProcess::app_options() {
   const config::ServerSettings& server = catalog_.server;
   http::AppOptions options;
-  options.default_model = catalog_.default_model;
+  options.settings = live_settings(catalog_);
   options.single_model = catalog_.single_model;
-  options.autoload = server.autoload;
-  options.api_keys = server.api_keys;
-  options.cors = {server.cors_origins, server.cors_methods, server.cors_headers, server.cors_credentials};
   options.api_prefix = server.api_prefix;
   options.version = kVersion;
   options.build_info = engine::llama_build_info();
@@ -206,7 +223,7 @@ void ServerProcess::stop() {
   app_->begin_shutdown();
   manager_->begin_shutdown();
   server_->stop_accepting();
-  const auto bound = std::chrono::duration_cast<std::chrono::milliseconds>(catalog_.server.shutdown_timeout);
+  const auto bound = std::chrono::duration_cast<std::chrono::milliseconds>(shutdown_timeout_.load());
   const auto deadline = std::chrono::steady_clock::now() + bound;
   // Exchanges, too: commands that wait for a load are no calls of an engine.
   const auto left = [&] { return std::max<std::uint64_t>(app_->in_flight(), server_->stats().exchanges); };

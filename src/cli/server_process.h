@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,6 +42,8 @@ class ServerProcess {
  private:
   ServerProcess(config::Sources sources, config::Catalog catalog);
   Status start_parts();
+  /// What a reload changes in a running server.
+  void apply_settings(const config::Catalog& catalog);
   [[nodiscard]] http::AppOptions app_options();
   [[nodiscard]] http::ServerOptions server_options() const;
   [[nodiscard]] engine::LoaderOptions loader_options(const std::string& data_dir) const;
@@ -49,6 +52,7 @@ class ServerProcess {
 
   const config::Sources sources_;
   const config::Catalog catalog_;  ///< as at the start
+  std::atomic<Duration> shutdown_timeout_;
   // In the order in which they depend on each other.
   telemetry::EventBus events_;
   telemetry::EventBus::Subscription log_;  ///< what happens to models, in the log

@@ -1,6 +1,7 @@
 #include "config/config_file.h"
 
 #include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
 
 #include <algorithm>
 #include <array>
@@ -293,6 +294,32 @@ void document(std::vector<DocumentedKey>& out, std::string_view section, std::sp
   for (const auto& key : keys) out.push_back({section, key.name, key.type, key.fallback, key.meaning});
 }
 
+/// Hears where a document begins.
+struct DocumentStart final : YAML::EventHandler {
+  int line = 0;
+  void OnDocumentStart(const YAML::Mark& mark) override { line = mark.line + 1; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+};
+
+/// 0 when there is none. YAML::LoadAll() would tell, too, but finds documents without end in ",[": at a
+/// stray comma yaml-cpp 0.7 ends a document and leaves the comma for the next one.
+int line_of_second_document(std::string_view text) {
+  std::istringstream stream{std::string(text)};
+  YAML::Parser parser(stream);
+  DocumentStart start;
+  if (!parser.HandleNextDocument(start)) return 0;
+  return parser.HandleNextDocument(start) ? start.line : 0;
+}
+
 }  // namespace
 
 std::string beside(const std::string& config_path, const std::string& file) {
@@ -309,9 +336,9 @@ Result<ConfigFile> parse_config(std::string_view text, const std::string& path) 
   ConfigFile config;
   config.path = path;
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) reader.report(documents[1], "the file must be one YAML document, not several");
-    read_section(reader, documents.empty() ? YAML::Node() : documents[0], "the file", config, kTop);
+    if (const int line = line_of_second_document(text); line > 0)
+      reader.report_at(line, "the file must be one YAML document, not several");
+    read_section(reader, YAML::Load(std::string(text)), "the file", config, kTop);
     check_names(reader, config);
   } catch (const YAML::DeepRecursion& e) {
     reader.report_at(std::max(e.mark.line, 0) + 1, "brackets or lists are nested too deeply");

@@ -146,7 +146,7 @@ TEST(ConfigFile, FaultsNameFileLineAndWhatIsWrong) {
       {"a: b: c\n", "x.yaml:1: "},
       {"- a\n", "x.yaml:1: the file must be a mapping"},
       {"just text\n", "x.yaml:1: the file must be a mapping"},
-      {"limits: {}\n---\nmodels: []\n", "x.yaml:3: the file must be one YAML document, not several"},
+      {"limits: {}\n---\nmodels: []\n", "x.yaml:2: the file must be one YAML document, not several"},
       {"? [a]\n: b\n", "x.yaml:1: a key of the file must be a plain word"},
   };
   for (const auto& [text, expected] : cases) {
@@ -176,6 +176,7 @@ TEST(ConfigFile, DeepNestingAndOddBytesAreErrors) {
   }
   EXPECT_FALSE(parse_config(std::string("models: \xff\xfe\x00\x01", 12), "x.yaml"));
   EXPECT_FALSE(parse_config("models: *nobody\n", "x.yaml"));
+  EXPECT_FALSE(parse_config(",[", "x.yaml")) << "yaml-cpp sees documents without end";
 }
 
 TEST(ConfigFile, MissingAndTooLarge) {

@@ -27,7 +27,7 @@ class App::Impl {
  public:
   Impl(Dependencies dependencies, AppOptions options)
       : options_(std::move(options)),
-        keys_(options_.api_keys),
+        live_(options_.settings),
         sampler_(dependencies.manager, dependencies.events),
         gateway_({.manager = dependencies.manager,
                   .executor = pool_,
@@ -37,6 +37,7 @@ class App::Impl {
                   .before_release = [this](const auto& version,
                                            auto& engine) { sampler_.read(version, engine); }}),
         services_{.options = options_,
+                  .live = live_,
                   .manager = dependencies.manager,
                   .switcher = dependencies.switcher,
                   .events = dependencies.events,
@@ -77,15 +78,16 @@ class App::Impl {
 
   void handle(ExchangePtr exchange) {
     const Request& request = exchange->request();
+    const std::shared_ptr<const Settings> settings = live_.get();
     exchange = std::make_shared<DecoratedExchange>(std::move(exchange),
-                                                   cors_headers(options_.cors, request.header("Origin")));
+                                                   cors_headers(settings->cors, request.header("Origin")));
     // Browsers send no key with OPTIONS, and nothing is told.
-    if (request.method == "OPTIONS") return exchange->respond(cors_preflight(options_.cors));
+    if (request.method == "OPTIONS") return exchange->respond(cors_preflight(settings->cors));
     const auto match = find(request);
     const Access access = match && match->route != nullptr ? match->route->access : Access::kKeyed;
     const bool is_front_page = match && match->route != nullptr && match->route->pattern == "/";
     if (!health_.ready() && !is_front_page) return exchange->respond(health_.not_ready());
-    if (access == Access::kKeyed && !keys_.allows(request)) {
+    if (access == Access::kKeyed && !allows(settings->api_keys, request)) {
       return exchange->respond(error_reply(401, "authentication_error", "Invalid API Key"));
     }
     if (!match || match->route == nullptr) {
@@ -95,6 +97,7 @@ class App::Impl {
     match->route->handler({std::move(exchange), match->params, std::move(path)});
   }
 
+  void apply(Settings settings) { live_.set(std::move(settings)); }
   void set_readiness(Readiness readiness) { health_.set(readiness); }
 
   void begin_shutdown() {
@@ -112,14 +115,15 @@ class App::Impl {
 
   /// With --model any name is the one model's, as in llama-server.
   std::function<Resolved(std::string_view)> resolver(traffic::Switcher& switcher) const {
-    return [&switcher, single = options_.single_model, only = options_.default_model](std::string_view name) {
+    return [&switcher, single = options_.single_model,
+            only = options_.settings.default_model](std::string_view name) {
       Resolved found = switcher.resolve(name);
       return found || !single ? found : switcher.resolve(only);
     };
   }
   std::function<void(const std::string&, std::function<void(Resolved)>)> router(
       traffic::Switcher& switcher) const {
-    return [&switcher, single = options_.single_model, only = options_.default_model](
+    return [&switcher, single = options_.single_model, only = options_.settings.default_model](
                const std::string& name, std::function<void(Resolved)> done) {
       switcher.route(single && !switcher.resolve(name) ? only : name, std::move(done));
     };
@@ -138,7 +142,7 @@ class App::Impl {
   }
 
   AppOptions options_;
-  const ApiKeys keys_;
+  LiveSettings live_;
   telemetry::Metrics metrics_;
   Health health_;
   Router router_;
@@ -173,6 +177,7 @@ Response App::error_response(int status, std::string_view what) {
   return error_reply(status, mine ? "server_error" : "invalid_request_error", what);
 }
 
+void App::apply(Settings settings) { impl_->apply(std::move(settings)); }
 void App::set_ready() { impl_->set_readiness(Readiness::kReady); }
 void App::begin_shutdown() { impl_->begin_shutdown(); }
 void App::stop_requests() { impl_->stop_requests(); }

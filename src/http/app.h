@@ -11,6 +11,7 @@
 #include "engine/api/process_routes.h"
 #include "engine/download.h"
 #include "gateway/request_record.h"
+#include "http/live_settings.h"
 #include "http/server.h"
 #include "http/version_functions.h"
 #include "models/manager.h"
@@ -20,14 +21,6 @@
 namespace switchyard::http {
 
 struct Route;
-
-/// llama-server's --cors-* options, with its defaults.
-struct CorsOptions {
-  std::string origins = "*";  ///< "localhost" reflects local origins only
-  std::string methods = "GET, POST, DELETE, OPTIONS";
-  std::string headers = "*";
-  bool credentials = true;
-};
 
 /// engine/download.h as function objects, so that http/ needs no llama.cpp. Both or none; each blocks.
 struct DownloadFunctions {
@@ -39,14 +32,11 @@ struct DownloadFunctions {
 };
 
 struct AppOptions {
-  std::string default_model = {};  ///< for requests without `model`; empty: such requests get 400
-  bool single_model = false;       ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
-  bool autoload = true;            ///< false: --no-models-autoload
-  std::vector<std::string> api_keys = {};  ///< empty: no key is asked for
-  CorsOptions cors = {};
-  std::string api_prefix = {};                      ///< "/v9" in front of every path; empty for none
-  std::string version = "0.1.0";                    ///< of this program
-  std::string build_info = {};                      ///< engine::llama_build_info(), shown in /props
+  Settings settings = {};         ///< those of the start; App::apply() changes them
+  bool single_model = false;      ///< -m mode: /props, /slots, /metrics and /v1/models are the one model's
+  std::string api_prefix = {};    ///< "/v9" in front of every path; empty for none
+  std::string version = "0.1.0";  ///< of this program
+  std::string build_info = {};    ///< engine::llama_build_info(), shown in /props
   std::chrono::milliseconds sample_interval{2000};  ///< how often the engines' counters are read
   std::size_t max_calls = 1024;                     ///< threads that may work for requests at once
 
@@ -86,6 +76,8 @@ class App {
   /// For ServerOptions::error_response: errors found before a handler ran, in llama-server's form.
   [[nodiscard]] static Response error_response(int status, std::string_view what);
 
+  /// Holds for every request that comes from now on.
+  void apply(Settings settings);
   /// Until this is called every route but the front page answers 503 "Loading model".
   void set_ready();
   /// New requests get 503, event streams end; held and running requests go on.

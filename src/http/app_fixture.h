@@ -223,7 +223,7 @@ class AppTest : public ::testing::Test {
         models::Manager::Dependencies{.loader = loader_, .executor = work_, .events = events_}, limits);
     EXPECT_TRUE(
         manager->set_catalog({gateway::testing::model_called("a"), gateway::testing::model_called("b", 2)},
-                             models::Manager::Preload::kNo));
+                             models::Manager::Preload::kNone));
     return manager;
   }
 };

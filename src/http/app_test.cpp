@@ -21,22 +21,22 @@ class AppRules : public AppTest {
 };
 
 TEST(Keys, TakesLlamaServersHeaders) {
-  const ApiKeys keys({"sk-one", "sk-two"});
-  const auto allows = [&](Headers headers) {
-    return keys.allows(testing::request_for("GET", "/", "", std::move(headers)));
+  const std::vector<std::string> keys{"sk-one", "sk-two"};
+  const auto let_in = [&](Headers headers) {
+    return allows(keys, testing::request_for("GET", "/", "", std::move(headers)));
   };
-  EXPECT_TRUE(allows({{"Authorization", "Bearer sk-one"}}));
-  EXPECT_TRUE(allows({{"authorization", "sk-two"}}));
-  EXPECT_TRUE(allows({{"x-api-key", "sk-two"}}));
-  EXPECT_TRUE(allows({{"X-Api-Key", "Bearer sk-one"}}));
-  EXPECT_FALSE(allows({}));
-  EXPECT_FALSE(allows({{"Authorization", "Bearer "}}));
-  EXPECT_FALSE(allows({{"Authorization", "Bearer sk-on"}}));
-  EXPECT_FALSE(allows({{"Authorization", "Bearer sk-onE"}}));
-  EXPECT_FALSE(allows({{"Authorization", "Basic sk-one"}}));
-  EXPECT_FALSE(allows(
+  EXPECT_TRUE(let_in({{"Authorization", "Bearer sk-one"}}));
+  EXPECT_TRUE(let_in({{"authorization", "sk-two"}}));
+  EXPECT_TRUE(let_in({{"x-api-key", "sk-two"}}));
+  EXPECT_TRUE(let_in({{"X-Api-Key", "Bearer sk-one"}}));
+  EXPECT_FALSE(let_in({}));
+  EXPECT_FALSE(let_in({{"Authorization", "Bearer "}}));
+  EXPECT_FALSE(let_in({{"Authorization", "Bearer sk-on"}}));
+  EXPECT_FALSE(let_in({{"Authorization", "Bearer sk-onE"}}));
+  EXPECT_FALSE(let_in({{"Authorization", "Basic sk-one"}}));
+  EXPECT_FALSE(let_in(
       {{"Authorization", "Bearer no"}, {"X-Api-Key", "sk-one"}}));  // as llama-server: the first counts
-  EXPECT_TRUE(ApiKeys({}).allows(testing::request_for("GET", "/")));
+  EXPECT_TRUE(allows({}, testing::request_for("GET", "/")));
 }
 
 TEST(Cors, KnowsLocalOrigins) {
@@ -64,8 +64,22 @@ TEST(Cors, FollowsTheOptions) {
   EXPECT_EQ(allowed({.origins = "http://b.com"}, "http://a.com"), "http://b.com");
 }
 
+TEST_F(AppRules, SettingsHoldFromTheNextRequestOn) {
+  answer_ = [](engine::Request& request) {
+    return gateway::testing::Script{.body = R"({"said":")" + request.path + R"("})"};
+  };
+  EXPECT_EQ(ask("POST", "/v1/completions", "{}").status, 400) << "no model is the default";
+  app_->apply({.default_model = "a", .api_keys = {"sk"}, .cors = {.origins = "http://b.com"}});
+  EXPECT_EQ(ask("POST", "/v1/completions", "{}").status, 401);
+  const auto reply = ask("POST", "/v1/completions", "{}", {{"Authorization", "Bearer sk"}});
+  EXPECT_EQ(reply.status, 200);
+  app_->apply({.default_model = "a", .autoload = false});
+  EXPECT_EQ(ask("POST", "/v1/completions", "{}").status, 200);
+  EXPECT_NE(ask("POST", "/v1/completions", R"({"model":"b"})").status, 200) << "autoload is off";
+}
+
 TEST_F(AppRules, NoRouteButTheKeylessOnesAnswersWithoutAKey) {
-  restart({.api_keys = {"sk"}});
+  restart({.settings = {.api_keys = {"sk"}}});
   std::vector<std::string> keyless;
   for (const Route& route : app_->routes()) {
     const auto exchange = begin(route.method, target_of(route), "{}");
@@ -134,7 +148,7 @@ TEST_F(AppRules, UnknownPathsAndMethodsAre404AsInLlamaServer) {
 }
 
 TEST_F(AppRules, ThePrefixIsInFrontOfEverythingPublicPathsToo) {
-  restart({.api_keys = {"sk"}, .api_prefix = "/v9"});
+  restart({.settings = {.api_keys = {"sk"}}, .api_prefix = "/v9"});
   EXPECT_EQ(ask("GET", "/v9/health").status, 200);
   EXPECT_EQ(ask("GET", "/v9/ready").status, 200);
   EXPECT_EQ(ask("GET", "/v9/models").status, 401);
@@ -145,7 +159,7 @@ TEST_F(AppRules, ThePrefixIsInFrontOfEverythingPublicPathsToo) {
 }
 
 TEST_F(AppRules, BrowsersMayAskWithoutAKey) {
-  restart({.api_keys = {"sk"}});
+  restart({.settings = {.api_keys = {"sk"}}});
   const auto reply = ask("OPTIONS", "/completions", "", {{"Origin", "web.mydomain.fr"}});
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.headers.at("Access-Control-Allow-Origin"), "web.mydomain.fr");

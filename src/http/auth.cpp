@@ -1,5 +1,7 @@
 #include "http/auth.h"
 
+#include <string_view>
+
 namespace switchyard::http {
 namespace {
 
@@ -15,8 +17,8 @@ bool same_secret(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-bool ApiKeys::allows(const Request& request) const {
-  if (keys_.empty()) return true;
+bool allows(std::span<const std::string> keys, const Request& request) {
+  if (keys.empty()) return true;
   std::string header = request.header("Authorization");
   if (header.empty()) header = request.header("X-Api-Key");
   std::string_view given = header;
@@ -24,7 +26,7 @@ bool ApiKeys::allows(const Request& request) const {
     given.remove_prefix(bearer.size());
   }
   bool found = false;
-  for (const auto& key : keys_) found |= same_secret(key, given);
+  for (const auto& key : keys) found |= same_secret(key, given);
   return found;
 }
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "http/app.h"
+#include "http/live_settings.h"
 #include "http/server.h"
 
 namespace switchyard::http {

@@ -109,7 +109,8 @@ void OpenAiApi::post_parsed(RouteCall call) {
 }
 
 void OpenAiApi::run(RouteCall call, std::string model, engine::Request request) {
-  if (model.empty()) model = services_.options.default_model;
+  const std::shared_ptr<const Settings> settings = services_.live.get();
+  if (model.empty()) model = settings->default_model;
   if (model.empty()) {
     return call.exchange->respond(
         error_reply({ErrorCode::kInvalidArgument, "model name is missing from the request"}));
@@ -117,7 +118,7 @@ void OpenAiApi::run(RouteCall call, std::string model, engine::Request request) 
   const std::string autoload = call.request().param("autoload");
   gateway::CallOptions options{
       .model = std::move(model),
-      .autoload = autoload.empty() ? services_.options.autoload : autoload == "true" || autoload == "1",
+      .autoload = autoload.empty() ? settings->autoload : autoload == "true" || autoload == "1",
       .conversation = request.method == "POST" ? call.request().header("X-Conversation-Id") : std::string()};
   auto sink = std::make_shared<EngineSink>(std::move(call.exchange), stream_form(request.path));
   services_.gateway.run(std::move(options), std::move(request), std::move(sink));

@@ -135,10 +135,10 @@ TEST_F(OpenAi, WrongRequestsGetLlamaServersErrors) {
 }
 
 TEST_F(OpenAi, TheDefaultModelAnswersRequestsWithoutOne) {
-  restart({.default_model = "b@1"});
+  restart({.settings = {.default_model = "b@1"}});
   EXPECT_EQ(ask("POST", "/tokenize", "{}").headers.at("x-switchyard-version"), "b@1");
   EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"gpt"})").status, 404);
-  restart({.default_model = "b@1", .single_model = true});
+  restart({.settings = {.default_model = "b@1"}, .single_model = true});
   EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"gpt"})").headers.at("x-switchyard-version"), "b@1");
   EXPECT_EQ(json(ask("GET", "/props"))["path"], "/props");
 }
@@ -211,7 +211,7 @@ TEST_F(OpenAi, ARevokedStreamEndsWithAnErrorFrameInItsOwnForm) {
                                     std::pair{"/v1/messages", "\n\nevent: error\ndata: {\"error\":{"}}) {
     auto definition = gateway::testing::model_called("a");
     definition.settings.drain_timeout = std::chrono::milliseconds(1);
-    ASSERT_TRUE(manager_->set_catalog({definition}, models::Manager::Preload::kNo));
+    ASSERT_TRUE(manager_->set_catalog({definition}, models::Manager::Preload::kNone));
     answer_ = [](engine::Request& request) {
       return Script{.content_type = kSse,
                     .pieces = {"data: {}\n\n", "data: {}\n\n"},
@@ -234,7 +234,7 @@ TEST_F(OpenAi, ARevokedStreamEndsWithAnErrorFrameInItsOwnForm) {
 TEST_F(OpenAi, ARevokedReplyThatIsNoStreamIs503) {
   auto definition = gateway::testing::model_called("a");
   definition.settings.drain_timeout = std::chrono::milliseconds(1);
-  ASSERT_TRUE(manager_->set_catalog({definition}, models::Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog({definition}, models::Manager::Preload::kNone));
   std::latch running(1);
   answer_ = [&](engine::Request& request) {
     running.count_down();

@@ -74,7 +74,7 @@ void RouterApi::list(RouteCall call) {
 
 void RouterApi::answer_list(const ExchangePtr& exchange) {
   if (services_.options.single_model) {
-    const auto ref = services_.resolve(services_.options.default_model);
+    const auto ref = services_.resolve(services_.live.get()->default_model);
     const auto model = ref ? services_.manager.describe(ref->model) : std::unexpected(ref.error());
     std::optional<Json> body;
     if (model) {
@@ -134,7 +134,7 @@ void RouterApi::props(RouteCall call) {
   call.exchange->respond(json_reply({
       {"role", "router"},
       {"max_instances", services_.manager.limits().models_max},
-      {"models_autoload", services_.options.autoload},
+      {"models_autoload", services_.live.get()->autoload},
       // llama-server's page wants to see these three; its router has no values for them either.
       {"model_alias", "llama-server"},
       {"model_path", "none"},

@@ -113,7 +113,7 @@ TEST_F(RouterFace, EventsAreTheRouters) {
 }
 
 TEST_F(RouterFace, PropsAreTheRoutersUnlessAModelIsNamed) {
-  restart({.autoload = false, .build_info = "b1-abc"});
+  restart({.settings = {.autoload = false}, .build_info = "b1-abc"});
   const Json props = json(ask("GET", "/props"));
   EXPECT_EQ(props["role"], "router");
   EXPECT_EQ(props["max_instances"], 4);
@@ -123,7 +123,7 @@ TEST_F(RouterFace, PropsAreTheRoutersUnlessAModelIsNamed) {
 }
 
 TEST_F(RouterFace, OneModelModeHasLlamaServersList) {
-  restart({.default_model = "a", .single_model = true});
+  restart({.settings = {.default_model = "a"}, .single_model = true});
   EXPECT_EQ(ask("GET", "/v1/models").status, 503);
   load("a");
   const Json list = json(ask("GET", "/v1/models"));

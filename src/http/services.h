@@ -18,6 +18,7 @@ namespace switchyard::http {
 /// What the dialects work with; owned by the App, which outlives them and every request.
 struct Services {
   const AppOptions& options;
+  const LiveSettings& live;
   models::Manager& manager;
   traffic::Switcher& switcher;
   telemetry::EventBus& events;

@@ -37,7 +37,7 @@ Status Core::add_model(const ModelConfig& config) {
     changed = definitions_;
   }
   put_version(changed, config, std::move(*spec));
-  if (auto set = manager_.set_catalog(changed, models::Manager::Preload::kNo); !set) return set;
+  if (auto set = manager_.set_catalog(changed, models::Manager::Preload::kNone); !set) return set;
   if (auto defined = switcher_.define({}); !defined) return defined;
   const MutexLock lock(mutex_);
   definitions_ = std::move(changed);

@@ -139,9 +139,9 @@ class Manager {
 
   // ---- catalog -----------------------------------------------------------------------------
   /// Replaces the whole catalog. What did not change is not touched; a version that is gone or
-  /// changed drains and is freed. Preloads what says so (only in the first call when
-  /// `honour_preload`). Errors: kInvalidArgument for duplicate names; then nothing has changed.
-  enum class Preload : std::uint8_t { kNo, kYes };
+  /// changed drains and is freed. `preload` says which models with that setting are made hot now.
+  /// Errors: kInvalidArgument for duplicate names; then nothing has changed.
+  enum class Preload : std::uint8_t { kNone, kAdded, kAll };
   Status set_catalog(std::vector<ModelDefinition> models, Preload preload);
   void set_limits(Limits limits);
   [[nodiscard]] Limits limits() const;

@@ -44,7 +44,11 @@ Status Manager::Impl::set_catalog(std::vector<ModelDefinition> models, Preload p
   names_ = std::move(*names);
   std::ranges::reverse(added);
   to_inspect_.insert(to_inspect_.begin(), added.begin(), added.end());
-  if (preload == Preload::kYes) begin_preloads();
+  for (const std::string& id : model_order_) {
+    const Model& model = models_.find(id)->second;
+    const bool counts = preload == Preload::kAll || (preload == Preload::kAdded && !before.contains(id));
+    if (counts && model.definition->settings.preload) begin_preload(model.entries.back());
+  }
   if (catalogued_ && changed) {
     queue([this] {
       telemetry::Event event;
@@ -148,14 +152,9 @@ Result<Preview> Manager::Impl::preview(const VersionRef& ref, const PreviewOptio
   return make_preview(std::move(state), index);
 }
 
-void Manager::Impl::begin_preloads() {
-  for (const std::string& id : model_order_) {
-    const Model& model = models_.find(id)->second;
-    const EntryPtr& newest = model.entries.back();
-    if (!model.definition->settings.preload || newest->state() == State::kHot || !newest->waiters.empty())
-      continue;
-    add_waiter(newest, Waiter::Kind::kPreload);
-  }
+void Manager::Impl::begin_preload(const EntryPtr& entry) {
+  if (entry->state() == State::kHot || !entry->waiters.empty()) return;
+  add_waiter(entry, Waiter::Kind::kPreload);
 }
 
 void Manager::Impl::set_limits(Limits limits) {

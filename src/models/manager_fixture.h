@@ -39,7 +39,7 @@ class ManagerTest : public ::testing::Test {
     EXPECT_EQ(world_.wrongs(), 0);
   }
 
-  Manager& start(std::vector<ModelDefinition> models, Manager::Preload preload = Manager::Preload::kNo) {
+  Manager& start(std::vector<ModelDefinition> models, Manager::Preload preload = Manager::Preload::kNone) {
     manager_.emplace(
         Manager::Dependencies{
             .loader = loader_, .executor = executor_, .events = events_, .clock = clock_, .own_timer = false},

@@ -133,7 +133,7 @@ class Manager::Impl {
                    std::vector<std::weak_ptr<Entry>>& added) REQUIRES(mutex_);
   static EntryPtr take_entry(Model& old, const std::string& version);
   void retire(const EntryPtr& entry, const EntryPtr& successor) REQUIRES(mutex_);
-  void begin_preloads() REQUIRES(mutex_);
+  void begin_preload(const EntryPtr& entry) REQUIRES(mutex_);
   std::unexpected<Error> unknown_model(std::string_view name) const REQUIRES(mutex_);
   StatusDraft draft(const Model& model) const REQUIRES(mutex_);
   static ModelStatus finish(StatusDraft draft);

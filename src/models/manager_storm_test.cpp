@@ -65,7 +65,7 @@ class Stormer {
       case 3: (void)manager_.resume(ref); break;
       case 4: (void)manager_.pin(ref.model, false); break;
       case 5: EXPECT_LE(manager_.reserved(), ByteSize::mib(250)); break;
-      case 6: (void)manager_.set_catalog(catalog(below(6)), Manager::Preload::kNo); break;
+      case 6: (void)manager_.set_catalog(catalog(below(6)), Manager::Preload::kNone); break;
       case 7: {
         const bool fails = below(2) == 0;
         world_.fail_load(ref.model,
@@ -113,7 +113,7 @@ TEST(ManagerStorm, ManyThreadsDoingEverythingAtOnceBreakNothing) {
     limits.retry_backoff_first = 1ms;
     limits.retry_backoff_most = 2ms;
     Manager manager({.loader = loader, .executor = pool, .events = events}, limits);
-    ASSERT_TRUE(manager.set_catalog(catalog(0), Manager::Preload::kNo));
+    ASSERT_TRUE(manager.set_catalog(catalog(0), Manager::Preload::kNone));
     std::vector<std::jthread> threads;
     for (unsigned seed = 0; seed < kThreads; ++seed) {
       threads.emplace_back([&, seed] { Stormer(manager, world, seed).run(); });

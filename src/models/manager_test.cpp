@@ -286,9 +286,20 @@ TEST_F(ManagerTest, LoweredLimitsPutIdleOnesAway) {
 }
 
 TEST_F(ManagerTest, PreloadTakesFreeRoomOnly) {
-  start({model_called("a", {.preload = true}), model_called("b", {.preload = true})}, Manager::Preload::kYes);
+  start({model_called("a", {.preload = true}), model_called("b", {.preload = true})}, Manager::Preload::kAll);
   EXPECT_EQ(state("a"), State::kHot);
   EXPECT_EQ(state("b"), State::kCold);
+}
+
+TEST_F(ManagerTest, AReloadPreloadsWhatItAdds) {
+  limits_.models_max = 0;
+  const auto a = model_called("a", {.preload = true}), b = model_called("b", {.preload = true});
+  start({a}, Manager::Preload::kAll);
+  ASSERT_TRUE(manager_->unload(ref("a")));
+  ASSERT_TRUE(manager_->set_catalog({a, b}, Manager::Preload::kAdded));
+  executor_.run_all();
+  EXPECT_EQ(state("a"), State::kCold) << "as its owner left it";
+  EXPECT_EQ(state("b"), State::kHot);
 }
 
 TEST_F(ManagerTest, PagesStayWhileAnotherEngineUsesTheSameWeights) {
@@ -319,7 +330,7 @@ TEST_F(ManagerTest, AReloadTouchesOnlyWhatChanged) {
   other.versions[0].args["ctx-size"] = "1";
   seen_.clear();
   ASSERT_TRUE(manager_->set_catalog({model_called("same"), model_called("settings", {.pin = true}), other},
-                                    Manager::Preload::kNo));
+                                    Manager::Preload::kNone));
   EXPECT_EQ(seen_.back().type, "models_reload");
   executor_.run_all();
   EXPECT_EQ(world_.loads("same"), 1);
@@ -342,10 +353,11 @@ TEST_F(ManagerTest, AReloadTouchesOnlyWhatChanged) {
 TEST_F(ManagerTest, WaitersOfARemovedModelGetNotFoundAndABadCatalogChangesNothing) {
   start({model_called("a"), model_called("b")});
   Answer& a = ask("a");
-  EXPECT_EQ(manager_->set_catalog({model_called("b"), model_called("b")}, Manager::Preload::kNo).error().code,
-            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(
+      manager_->set_catalog({model_called("b"), model_called("b")}, Manager::Preload::kNone).error().code,
+      ErrorCode::kInvalidArgument);
   EXPECT_EQ(a.times, 0);
-  ASSERT_TRUE(manager_->set_catalog({model_called("b")}, Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog({model_called("b")}, Manager::Preload::kNone));
   EXPECT_EQ(a.error->code, ErrorCode::kNotFound);
 }
 
@@ -353,7 +365,7 @@ TEST_F(ManagerTest, OnlyAVersionThatIsGoneLosesItsConversations) {
   start({model_called("same"), model_called("changed"), model_called("removed")});
   auto changed = model_called("changed");
   changed.versions[0].args["temperature"] = "1";
-  ASSERT_TRUE(manager_->set_catalog({model_called("same"), changed}, Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog({model_called("same"), changed}, Manager::Preload::kNone));
   EXPECT_THAT(world_.forgotten(), ElementsAre("removed@1"));
 }
 
@@ -384,7 +396,7 @@ TEST_F(ManagerTest, InspectionsInTheBackgroundComeOneAtATimeAndAreKept) {
       limits_);
   std::vector<ModelDefinition> many;
   for (int i = 0; i < 1000; ++i) many.push_back(model_called(fmt::format("m{}", i)));
-  ASSERT_TRUE(manager_->set_catalog(std::move(many), Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog(std::move(many), Manager::Preload::kNone));
   EXPECT_EQ(executor_.size(), 1U);
   executor_.run_one();
   EXPECT_EQ(executor_.size(), 1U);
@@ -413,7 +425,7 @@ TEST_F(ManagerTest, ShuttingDownStopsTheInspectionsThatNobodyWaitsFor) {
       Manager::Dependencies{
           .loader = loader_, .executor = executor_, .events = events_, .clock = clock_, .own_timer = false},
       limits_);
-  ASSERT_TRUE(manager_->set_catalog({model_called("a"), model_called("b", preload)}, Manager::Preload::kYes));
+  ASSERT_TRUE(manager_->set_catalog({model_called("a"), model_called("b", preload)}, Manager::Preload::kAll));
   manager_->begin_shutdown();
   executor_.run_all();
   EXPECT_EQ(world_.inspections("a") + world_.inspections("b"), 0);

@@ -34,7 +34,10 @@ class StateDatabase {
     if (Status begun = database_.execute("BEGIN IMMEDIATE"); !begun) return begun;
     Status done = change(database_);
     if (done) done = database_.execute("COMMIT");
-    if (!done) (void)database_.execute("ROLLBACK");
+    if (!done) {
+      // Its own error adds nothing: where it can fail, SQLite has rolled back by itself.
+      [[maybe_unused]] const Status undone = database_.execute("ROLLBACK");
+    }
     return done;
   }
 

@@ -32,7 +32,7 @@ class Story {
         limits);
     std::vector<models::ModelDefinition> catalog;
     for (int i = 0; i < kVersions; ++i) catalog.push_back(models::testing::model_called(version(i).model));
-    RC_ASSERT(manager_->set_catalog(catalog, models::Manager::Preload::kNo).has_value());
+    RC_ASSERT(manager_->set_catalog(catalog, models::Manager::Preload::kNone).has_value());
     open();
     subscription_ = events_.subscribe([this](const telemetry::Event& event) {
       if (event.type == "state") states_[event.model] = event.text.at("to");

@@ -34,7 +34,7 @@ class Storm {
         models::Manager::Dependencies{.loader = loader_, .executor = executor_, .events = events_}, limits);
     std::vector<models::ModelDefinition> catalog;
     for (int i = 0; i < kVersions; ++i) catalog.push_back(models::testing::model_called(version(i).model));
-    EXPECT_TRUE(manager_->set_catalog(catalog, models::Manager::Preload::kNo));
+    EXPECT_TRUE(manager_->set_catalog(catalog, models::Manager::Preload::kNone));
     switcher_.emplace(Switcher::Dependencies{
         .manager = *manager_, .executor = executor_, .events = events_, .state = state_});
     define();

@@ -35,7 +35,7 @@ class SwitcherTest : public ::testing::Test {
         models::Manager::Dependencies{
             .loader = loader_, .executor = executor_, .events = events_, .clock = clock_, .own_timer = false},
         limits_);
-    EXPECT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNo));
+    EXPECT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
     restart({{"chat", kA}});
     subscription_ = events_.subscribe([this](const telemetry::Event& event) { seen_.push_back(event); });
     EXPECT_TRUE(manager_->load(kA));

@@ -356,10 +356,10 @@ TEST_F(SwitcherTest, AChangedLineIsASwitchWhileTheServerRuns) {
 TEST_F(SwitcherTest, AnAliasRestsWhileItsVersionIsNotThere) {
   const auto made = ask({.alias = "new", .to = "m@2", .when_missing = WhenMissing::kMake});
   executor_.run_all();
-  ASSERT_TRUE(manager_->set_catalog({catalog_[0], catalog_[1]}, models::Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog({catalog_[0], catalog_[1]}, models::Manager::Preload::kNone));
   restart({{"chat", kA}});
   EXPECT_FALSE(switcher_->resolve("new"));
-  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
   ASSERT_TRUE(switcher_->define({{"chat", kA}}));
   EXPECT_EQ(means("new"), kM2);
 }
@@ -371,7 +371,7 @@ TEST_F(SwitcherTest, ABareNameMeansItsNewestVersionUntilOneHasAnswered) {
   executor_.run_all();
   EXPECT_EQ(means("m"), kM3);
   catalog_[2] = testing::model_with("m", {"1", "2", "3", "4"});
-  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
   ASSERT_TRUE(switcher_->define({{"chat", kA}}));
   EXPECT_EQ(means("m"), kM3) << "the new one has not answered yet";
   EXPECT_EQ(means("m@latest"), (VersionRef{"m", "4"}));
@@ -391,7 +391,7 @@ TEST_F(SwitcherTest, ABareNameStaysWithTheOldVersionWhenTheNewOneFails) {
   ASSERT_TRUE(manager_->unload(kM3));
   executor_.run_all();
   catalog_[2] = testing::model_with("m", {"1", "2", "3", "4"});
-  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNo));
+  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
   ASSERT_TRUE(switcher_->define({{"chat", kA}}));
   executor_.run_all();
   EXPECT_EQ(means("m"), kM3);
@@ -413,7 +413,7 @@ TEST_F(SwitcherTest, AVersionThatComesWhileAnotherFailsIsTriedToo) {
   world_.fail_load("m", Error{ErrorCode::kInternal, "broken"});
   const auto add = [&](const std::vector<std::string>& versions) {
     catalog_[2] = testing::model_with("m", versions);
-    ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNo));
+    ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
     ASSERT_TRUE(switcher_->define({{"chat", kA}}));
   };
   add({"1", "2", "3", "4"});

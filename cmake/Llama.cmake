@@ -38,6 +38,10 @@ set(LLAMA_TOOLS_INSTALL OFF CACHE BOOL "" FORCE)
 set(LLAMA_TESTS_INSTALL OFF CACHE BOOL "" FORCE)
 add_subdirectory("${SWITCHYARD_LLAMA_DIR}" llama.cpp EXCLUDE_FROM_ALL)
 
+# g++ 12 miscompiles the set-up of AMX tiles.
+set_property(SOURCE "${SWITCHYARD_LLAMA_DIR}/ggml/src/ggml-cpu/amx/mmq.cpp" DIRECTORY "${SWITCHYARD_LLAMA_DIR}/ggml/src"
+             APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/AmxTileConfig.h")
+
 # Slots and prompt cache are private to tools/server/server-context.cpp. A file of ours that includes
 # it takes its place in the library, and so reaches them without a change to llama.cpp.
 get_target_property(server_context_sources server-context SOURCES)

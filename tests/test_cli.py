@@ -308,6 +308,10 @@ def test_nothing_listens_after_a_bad_model(tmp_path):
     done = subprocess.run([paths.SWITCHYARD, "serve", "-m", str(broken), "--port", "0"], capture_output=True, text=True,
                           timeout=60)
     assert done.returncode == 1 and "truncated.gguf" in done.stderr + done.stdout
+    broken.unlink()
+    done = subprocess.run([paths.SWITCHYARD, "serve", "-m", str(broken), "--port", "0"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 1 and "truncated.gguf" in done.stderr and not done.stdout
 
 
 def complete(line, tmp_path, env=None):

@@ -345,6 +345,22 @@ def test_reload_changes_keys_and_the_default_model(start, talkers, tmp_path):
     assert reload("new")["needs_restart"] == ["max_body"]
 
 
+def test_watch_reloads_what_has_changed(start, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    gguf_files.make_talker(folder / "alpha.gguf", "alpha")
+    file = config(tmp_path, f"server: {{models_dir: {folder}, watch: 50ms}}\n")
+    server = start("--config", file, "-c", 512, "--threads", 1)
+    assert server.chat("alpha").status_code == 200
+    gguf_files.make_talker(folder / "beta.gguf", "beta")
+    wait_until(lambda: "beta" in server.models(), "the new file")
+    gguf_files.make_talker(tmp_path / "gamma.gguf", "gamma")
+    (tmp_path / "gamma.gguf").rename(folder / "alpha.gguf")
+    wait_until(lambda: "gamma" in server.chat("alpha").text, "the replaced file")
+    config(tmp_path, f"server: {{models_dir: {folder}, watch: 50ms, api_keys: [sk]}}\n")
+    wait_until(lambda: server.chat("alpha").status_code == 401, "the key")
+
+
 def test_sighup_reloads(start, talkers, tmp_path):
     file = config(tmp_path, CONFIG.format(folder=talkers, beta_ctx=512, more=""))
     server = start("--config", file)

@@ -6,6 +6,7 @@
 
 #include "cli/chat.h"
 #include "cli/client.h"
+#include "cli/file_watch.h"
 #include "cli/load_log.h"
 #include "cli/load_progress.h"
 #include "cli/model_tables.h"
@@ -294,6 +295,41 @@ config::Catalog catalog_with(std::vector<std::string> versions, std::vector<conf
   catalog.models = {model};
   catalog.aliases = std::move(aliases);
   return catalog;
+}
+
+TEST(FileWatch, TellsOnceWhenFilesHoldStill) {
+  FileStamps files = {{"a", "1"}};
+  std::vector<FileStamps> told;
+  FileWatch watch([&] { return files; }, [&] { told.push_back(files); });
+  watch.tick();
+  EXPECT_TRUE(told.empty());
+  files["b"] = "half";
+  watch.tick();
+  files["b"] = "whole";
+  watch.tick();
+  EXPECT_TRUE(told.empty()) << "it is still being written";
+  watch.tick();
+  EXPECT_EQ(told.size(), 1U);
+  watch.tick();
+  EXPECT_EQ(told.size(), 1U);
+  files.erase("a");
+  watch.tick();
+  watch.tick();
+  EXPECT_EQ(told.size(), 2U);
+}
+
+TEST(FileWatch, WhatChangesDuringAReloadIsReloadedOnceMore) {
+  FileStamps files = {{"config", "1"}};
+  int told = 0;
+  FileWatch watch([&] { return files; },
+                  [&] {
+                    ++told;
+                    files.emplace("new", "1");  // a file that the config names now
+                    if (told == 1) files["config"] = "3";
+                  });
+  files["config"] = "2";
+  for (int i = 0; i < 6; ++i) watch.tick();
+  EXPECT_EQ(told, 2);
 }
 
 TEST(Reload, SaysWhatChanged) {

@@ -86,6 +86,7 @@ Json settings_for_the_next_start(const config::Catalog& started, const config::C
            a.conversations_on_disk != b.conversations_on_disk,
        "conversations");
   note(a.cores != b.cores, "cores");
+  note(a.watch != b.watch, "watch");
   note(a.restore_resident != b.restore_resident, "restore_resident");
   return changed;
 }
@@ -139,6 +140,11 @@ Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload 
                        .defined = alias.to.to_string()});
   }
   return dependencies_.switcher.define(aliases, merged->successors);
+}
+
+FileStamps Reloader::stamp() {
+  const MutexLock lock(mutex_);
+  return stamp_files(sources_, current_);
 }
 
 Result<models::VersionRef> Reloader::add_version(const http::NewVersion& version) {

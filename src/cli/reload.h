@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "cli/file_watch.h"
 #include "config/catalog.h"
 #include "http/version_functions.h"
 #include "models/manager.h"
@@ -32,6 +33,9 @@ class Reloader {
   [[nodiscard]] Status begin() EXCLUDES(mutex_);
   /// Says what changed as JSON. On an error nothing has changed.
   [[nodiscard]] Result<std::string> reload() EXCLUDES(mutex_);
+
+  /// What the files that reload() would read look like now.
+  [[nodiscard]] FileStamps stamp() EXCLUDES(mutex_);
 
   /// Registers a version and catalogues it. Errors: kNotFound (model, file), kConflict (it is there
   /// already), what config::make_version() says.

@@ -51,6 +51,14 @@ constexpr OwnFlag kOwn[] = {
        out.shutdown_timeout = *time;
        return {};
      }},
+    {"--watch", "TIME",
+     "looks that often for changed models and configuration, and reloads them (default: never)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       const Result<Duration> time = config::parse_duration(value);
+       if (!time) return std::unexpected(time.error());
+       out.watch = *time;
+       return {};
+     }},
 };
 
 /// Takes one of our own flags at `words[i]`, moving `i` over its value. False when it is none of ours.

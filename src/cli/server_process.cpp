@@ -87,6 +87,7 @@ ServerProcess::ServerProcess(config::Sources sources, config::Catalog catalog)
       shutdown_timeout_(catalog_.server.shutdown_timeout) {}
 
 ServerProcess::~ServerProcess() {
+  watching_.reset();
   // The App waits for its requests, and they for the manager: the sockets go first, then the API.
   if (server_) server_->shutdown(0ms);
   server_.reset();
@@ -191,6 +192,15 @@ http::AppOptions ServerProcess::app_options() {
   return options;
 }
 
+void ServerProcess::begin_to_watch() {
+  const auto interval = std::chrono::duration_cast<std::chrono::milliseconds>(catalog_.server.watch);
+  if (interval <= 0ms) return;
+  file_watch_.emplace([this] { return reloader_->stamp(); },
+                      // Reloader logs what came of it.
+                      [this] { [[maybe_unused]] const auto changes = reloader_->reload(); });
+  watching_ = std::make_unique<http::Periodic>("file-watch", interval, [this] { file_watch_->tick(); });
+}
+
 http::ServerOptions ServerProcess::server_options() const {
   const config::ServerSettings& server = catalog_.server;
   http::ServerOptions options;
@@ -206,7 +216,10 @@ http::ServerOptions ServerProcess::server_options() const {
 }
 
 void ServerProcess::serve(std::function<void(std::string why)> failed) {
-  if (!catalog_.single_model) return app_->set_ready();
+  if (!catalog_.single_model) {
+    begin_to_watch();
+    return app_->set_ready();
+  }
   // Like llama-server, a one-model server is not healthy before it has its model, and ends without it.
   const models::ModelDefinition& model = catalog_.models.front();
   const models::VersionRef ref = switcher_->resolve(model.id).value_or(models::VersionRef{model.id, "1"});
@@ -220,6 +233,7 @@ void ServerProcess::serve(std::function<void(std::string why)> failed) {
 }
 
 void ServerProcess::stop() {
+  watching_.reset();
   app_->begin_shutdown();
   manager_->begin_shutdown();
   server_->stop_accepting();

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ class ServerProcess {
   Status start_parts();
   /// What a reload changes in a running server.
   void apply_settings(const config::Catalog& catalog);
+  /// Reloads by itself, when it is told to.
+  void begin_to_watch();
   [[nodiscard]] http::AppOptions app_options();
   [[nodiscard]] http::ServerOptions server_options() const;
   [[nodiscard]] engine::LoaderOptions loader_options(const std::string& data_dir) const;
@@ -70,6 +73,8 @@ class ServerProcess {
   std::unique_ptr<http::Periodic> note_residents_;
   std::unique_ptr<http::App> app_;
   std::unique_ptr<http::Server> server_;
+  std::optional<FileWatch> file_watch_;
+  std::unique_ptr<http::Periodic> watching_;  ///< the thread of file_watch_
 };
 
 /// This program's file, for the children that it starts.

@@ -369,8 +369,8 @@ Result<Catalog> build_catalog(const Sources& given) {
     catalog.single_model = true;
     Result<models::ModelDefinition> model = build_single_model(*level, sources, layers);
     if (!model) return std::unexpected(model.error());
-    if (const std::string note = missing_file(model->versions.front()); !note.empty())
-      catalog.notes.push_back(note);
+    if (const std::string missing = missing_file(model->versions.front()); !missing.empty())
+      return fail(ErrorCode::kNotFound, missing);
     catalog.models.push_back(std::move(*model));
   } else {
     if (sources.command_line.contains("alias")) {

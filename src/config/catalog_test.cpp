@@ -220,6 +220,7 @@ TEST_F(CatalogTest, OneModel) {
   variable.command_line["models-dir"] = models_dir();
   EXPECT_FALSE(build_catalog(variable)->single_model);
 
+  EXPECT_EQ(build_catalog(with({"-m", "/nonexistent.gguf"})).error().code, ErrorCode::kNotFound);
   EXPECT_THAT(error_of(with({"-m", file, "--models-dir", models_dir()})),
               HasSubstr("-m (or -hf) makes a server of one"));
   EXPECT_THAT(error_of(with({"-m", file}, "models: [{id: z, file: z.gguf}]\n")), HasSubstr("server of one"));

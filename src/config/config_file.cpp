@@ -112,6 +112,10 @@ constexpr Key<ServerSection> kServer[] = {
      SWITCHYARD_READ(data_dir)},
     {"shutdown_timeout", "duration", "30s", "Longest wait for held and running requests at shutdown.",
      SWITCHYARD_READ(shutdown_timeout)},
+    {"watch", "duration", "never",
+     "How often the files behind the configuration and the models folder are looked at: what has changed, "
+     "and then held still for that long, is reloaded.",
+     SWITCHYARD_READ(watch)},
     {"max_body", "size", "512 MiB", "Largest request body.", SWITCHYARD_READ(max_body)},
 };
 

@@ -80,6 +80,7 @@ struct ServerSection {
   std::optional<std::vector<std::string>> api_keys;
   std::optional<bool> autoload;
   std::optional<Duration> shutdown_timeout;
+  std::optional<Duration> watch;
   std::optional<ByteSize> max_body;
 };
 

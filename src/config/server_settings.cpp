@@ -109,12 +109,14 @@ Status refuse_missing(const engine::ArgMap& args) {
   return {};
 }
 
-Status choose_keys(const Sources& sources, const ServerSection& yaml, std::vector<std::string>& keys) {
+Status choose_keys(const Sources& sources, const ServerSection& yaml, ServerSettings& settings) {
+  std::vector<std::string>& keys = settings.api_keys;
   // A level that names any key replaces the levels below; --api-key and --api-key-file add up, as in
   // llama-server.
   const auto from = [&](const engine::ArgMap& args) -> Result<bool> {
     if (const auto list = args.find("api-key"); list != args.end()) keys = split(list->second);
     if (const auto path = args.find("api-key-file"); path != args.end()) {
+      settings.api_key_file = path->second;
       const Result<std::vector<std::string>> more = keys_in(path->second);
       if (!more) return std::unexpected(more.error());
       keys.insert(keys.end(), more->begin(), more->end());
@@ -127,7 +129,8 @@ Status choose_keys(const Sources& sources, const ServerSection& yaml, std::vecto
   if (yaml.api_keys || yaml.api_key_file) {
     keys = yaml.api_keys.value_or(std::vector<std::string>{});
     if (!yaml.api_key_file) return {};
-    const Result<std::vector<std::string>> more = keys_in(*yaml.api_key_file);
+    settings.api_key_file = *yaml.api_key_file;
+    const Result<std::vector<std::string>> more = keys_in(settings.api_key_file);
     if (!more) return std::unexpected(more.error());
     keys.insert(keys.end(), more->begin(), more->end());
     return {};
@@ -178,8 +181,7 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   chosen.flag("reuse-port", std::nullopt, settings.reuse_port);
   chosen.text("ssl-key-file", yaml.tls_key_file, settings.tls_key_file);
   chosen.text("ssl-cert-file", yaml.tls_cert_file, settings.tls_cert_file);
-  if (const Status keys = choose_keys(sources, yaml, settings.api_keys); !keys)
-    return std::unexpected(keys.error());
+  if (const Status keys = choose_keys(sources, yaml, settings); !keys) return std::unexpected(keys.error());
   chosen.text("cors-origins", yaml.cors_origins, settings.cors_origins);
   chosen.text("cors-methods", settings.cors_methods);
   chosen.text("cors-headers", settings.cors_headers);
@@ -197,6 +199,7 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   settings.data_dir = sources.own.data_dir.value_or(yaml.data_dir.value_or(default_data_dir()));
   settings.shutdown_timeout =
       sources.own.shutdown_timeout.value_or(yaml.shutdown_timeout.value_or(settings.shutdown_timeout));
+  settings.watch = sources.own.watch.value_or(yaml.watch.value_or(Duration::zero()));
   chosen.text("hf-token", settings.hf_token);
   chosen.flag("offline", std::nullopt, settings.offline);
   settings.conversations_on_disk = file.conversations.disk.value_or(settings.conversations_on_disk);

@@ -21,6 +21,7 @@ struct ServerSettings {
   bool reuse_port = false;
   std::string tls_key_file, tls_cert_file;
   std::vector<std::string> api_keys;
+  std::string api_key_file;  ///< of which some of them are
   std::string cors_origins = "*", cors_methods = "GET, POST, DELETE, OPTIONS", cors_headers = "*";
   bool cors_credentials = true;
   std::string api_prefix;
@@ -32,6 +33,7 @@ struct ServerSettings {
   std::string default_model;  ///< empty: the only model, if there is one
   std::string data_dir;
   Duration shutdown_timeout = std::chrono::seconds(30);
+  Duration watch{};  ///< between two looks for changed files; 0: none
   std::string hf_token;
   bool offline = false;
   ByteSize conversations_on_disk = ByteSize::gib(4);  ///< 0: none; in memory: models::Limits
@@ -47,6 +49,7 @@ struct OwnOptions {
   std::optional<ByteSize> memory_budget;
   std::optional<std::string> data_dir;
   std::optional<Duration> shutdown_timeout;
+  std::optional<Duration> watch;
   std::optional<std::string> default_model;
 };
 

@@ -19,8 +19,8 @@ struct CorsOptions {
 
 /// What a running server can be told anew, without a restart.
 struct Settings {
-  std::string default_model = {};  ///< for requests without `model`; empty: such requests get 400
-  bool autoload = true;            ///< false: --no-models-autoload
+  std::string default_model = {};          ///< for requests without `model`; empty: such requests get 400
+  bool autoload = true;                    ///< false: --no-models-autoload
   std::vector<std::string> api_keys = {};  ///< empty: no key is asked for
   CorsOptions cors = {};
 };

@@ -103,6 +103,24 @@ def test_no_autoload(start, talkers):
     assert server.chat("alpha").status_code == 200
 
 
+@pytest.mark.own
+def test_no_autoload_serves_what_is_parked(start, talkers):
+    server = start("--models-dir", talkers, "--no-models-autoload", *NEAR)
+    server.load("alpha")
+    assert server.post("/admin/v1/models/alpha/park").status_code == 200
+    assert server.status("alpha") == "sleeping"
+    Chat(server.stream_chat("alpha")).assert_whole("alpha")
+
+
+@pytest.mark.own
+def test_looking_at_a_model_does_not_load_it(start, talkers):
+    server = start("--models-dir", talkers, *NEAR)
+    for path in ("/metrics", "/props", "/slots"):
+        reply = server.get(f"{path}?model=alpha")
+        assert reply.status_code == 400 and "not loaded" in reply.json()["error"]["message"]
+    assert server.status("alpha") == "unloaded"
+
+
 def test_no_autoload_by_request(start, talkers):
     server = start("--models-dir", talkers, *NEAR)
     body = {"model": "beta", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}

@@ -56,7 +56,7 @@ void Call::begin(const models::VersionRef& version) {
   if (!move_phase(Phase::kNew, Phase::kHeld)) return;
   const Call* const outer = std::exchange(asking, this);
   auto ticket = gateway_.dependencies_.manager.acquire(
-      version, {.autoload = options_.autoload},
+      version, {.make_hot = options_.make_hot},
       [self = shared_from_this()](Result<models::Lease> lease) { self->leased(std::move(lease)); });
   asking = outer;
   if (phase_ != Phase::kHeld) return;

@@ -17,12 +17,14 @@ void Gateway::wait_idle() {
 
 void Gateway::run(CallOptions options, engine::Request request, std::shared_ptr<ReplySink> sink) {
   const std::string model = options.model;
+  const bool may_wait = options.make_hot != models::MakeHot::kNothing;
   const auto call = std::make_shared<Call>(*this, std::move(options), std::move(request), std::move(sink));
   if (!enter(call)) return;
   {
     const MutexLock lock(mutex_);
     routing_[call.get()] = call;
   }
+  if (!may_wait) return call->routed(dependencies_.resolve(model));
   // The callback may lie with a switch for long: it is this map that keeps the call, and lets it go.
   dependencies_.route(model, [weak = std::weak_ptr(call)](const Result<models::VersionRef>& version) {
     if (const auto routed = weak.lock()) routed->routed(version);

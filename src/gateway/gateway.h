@@ -21,9 +21,9 @@ class Call;
 
 /// One request for an engine as the dialects hand it over.
 struct CallOptions {
-  std::string model;         ///< the name the client asked for
-  bool autoload = true;      ///< false: refuse instead of loading
-  std::string conversation;  ///< X-Conversation-Id: such a request outlives its client while it is held
+  std::string model;  ///< the name the client asked for
+  models::MakeHot make_hot = models::MakeHot::kAnything;
+  std::string conversation = {};  ///< X-Conversation-Id: such a request outlives its client while it is held
 };
 
 /// The life of a request: resolve the name once, lease its version (held meanwhile, without a
@@ -39,6 +39,8 @@ class Gateway {
     /// Finds out what a name means and calls `done` once: at once, or when a switch that holds the
     /// name's requests has ended.
     std::function<void(const std::string& name, std::function<void(Result<models::VersionRef>)> done)> route;
+    /// What a name means now, for requests that change nothing and wait for nothing.
+    std::function<Result<models::VersionRef>(const std::string& name)> resolve;
     engine::ProcessRoutes* process_routes = nullptr;
     RequestObserver observer;
     /// Called on a worker with an engine that a request is about to give back.

@@ -32,6 +32,7 @@ class App::Impl {
         gateway_({.manager = dependencies.manager,
                   .executor = pool_,
                   .route = router(dependencies.switcher),
+                  .resolve = resolver(dependencies.switcher),
                   .process_routes = dependencies.process_routes,
                   .observer = [this](const gateway::RequestRecord& record) { record_request(record); },
                   .before_release = [this](const auto& version,

@@ -130,8 +130,16 @@ TEST_F(OpenAi, WrongRequestsGetLlamaServersErrors) {
   const auto unknown = ask("POST", "/v1/chat/completions", R"({"model":"bb"})");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(error_type(unknown), "not_found_error");
-  const auto cold = ask("POST", "/v1/chat/completions?autoload=false", R"({"model":"a"})");
+}
+
+TEST_F(OpenAi, WithoutAutoloadAParkedModelAnswersAndAColdOneDoesNot) {
+  const char* const path = "/v1/chat/completions?autoload=false";
+  const auto cold = ask("POST", path, R"({"model":"a"})");
   EXPECT_EQ(cold.status, 400);
+  EXPECT_EQ(json(cold)["error"]["message"], "model is not loaded");
+  load("a");
+  EXPECT_EQ(ask("POST", "/admin/v1/models/a/park").status, 200);
+  EXPECT_EQ(ask("POST", path, R"({"model":"a"})").status, 200);
 }
 
 TEST_F(OpenAi, TheDefaultModelAnswersRequestsWithoutOne) {

@@ -129,7 +129,7 @@ void RouterApi::unload(RouteCall call) {
 
 void RouterApi::props(RouteCall call) {
   if (services_.options.single_model || !call.request().param("model").empty()) {
-    return openai_.get(std::move(call));
+    return openai_.look(std::move(call));
   }
   call.exchange->respond(json_reply({
       {"role", "router"},

@@ -119,7 +119,22 @@ TEST_F(RouterFace, PropsAreTheRoutersUnlessAModelIsNamed) {
   EXPECT_EQ(props["max_instances"], 4);
   EXPECT_EQ(props["models_autoload"], false);
   EXPECT_EQ(props["build_info"], "b1-abc");
-  EXPECT_EQ(json(ask("GET", "/props?model=a&autoload=1"))["path"], "/props");
+  load("a");
+  EXPECT_EQ(json(ask("GET", "/props?model=a"))["path"], "/props");
+}
+
+TEST_F(RouterFace, LookingAtAModelLoadsAndWakesNothing) {
+  for (const char* residency : {"unloaded", "sleeping"}) {
+    for (const char* path : {"/metrics", "/props", "/slots"}) {
+      const auto reply = ask("GET", path + std::string("?model=a&autoload=true"));
+      EXPECT_EQ(reply.status, 400) << path;
+      EXPECT_EQ(json(reply)["error"]["message"], "model is not loaded");
+    }
+    EXPECT_EQ(status("a"), residency);
+    load("a");
+    EXPECT_EQ(ask("GET", "/slots?model=a").status, 200);
+    EXPECT_EQ(ask("POST", "/admin/v1/models/a/park").status, 200);
+  }
 }
 
 TEST_F(RouterFace, OneModelModeHasLlamaServersList) {

@@ -32,7 +32,8 @@ class App::Impl {
         gateway_({.manager = dependencies.manager,
                   .executor = pool_,
                   .route = router(dependencies.switcher),
-                  .resolve = resolver(dependencies.switcher),
+                  .resolve = [&switcher = dependencies.switcher](
+                                 const std::string& name) { return switcher.resolve(name); },
                   .process_routes = dependencies.process_routes,
                   .observer = [this](const gateway::RequestRecord& record) { record_request(record); },
                   .before_release = [this](const auto& version,
@@ -42,8 +43,7 @@ class App::Impl {
                   .switcher = dependencies.switcher,
                   .events = dependencies.events,
                   .gateway = gateway_,
-                  .executor = pool_,
-                  .resolve = resolver(dependencies.switcher)},
+                  .executor = pool_},
         event_streams_(dependencies.events, pool_),
         openai_(services_),
         streams_(services_),
@@ -111,13 +111,7 @@ class App::Impl {
  private:
   using Resolved = Result<models::VersionRef>;
 
-  /// With --model any name is the one model's, as in llama-server.
-  std::function<Resolved(std::string_view)> resolver(traffic::Switcher& switcher) const {
-    return [&switcher, single = options_.single_model, only = options_.default_model](std::string_view name) {
-      Resolved found = switcher.resolve(name);
-      return found || !single ? found : switcher.resolve(only);
-    };
-  }
+  /// What a request for inference means. With --model any name is the one model's, as in llama-server.
   std::function<void(const std::string&, std::function<void(Resolved)>)> router(
       traffic::Switcher& switcher) const {
     return [&switcher, single = options_.single_model, only = options_.default_model](

@@ -74,7 +74,7 @@ void RouterApi::list(RouteCall call) {
 
 void RouterApi::answer_list(const ExchangePtr& exchange) {
   if (services_.options.single_model) {
-    const auto ref = services_.resolve(services_.options.default_model);
+    const auto ref = services_.switcher.resolve(services_.options.default_model);
     const auto model = ref ? services_.manager.describe(ref->model) : std::unexpected(ref.error());
     std::optional<Json> body;
     if (model) {
@@ -92,7 +92,7 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
 void RouterApi::load(RouteCall call) {
   const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
-  const auto ref = services_.resolve(body->model);
+  const auto ref = services_.switcher.resolve(body->model);
   if (!ref) {
     return call.exchange->respond(
         error_reply({ErrorCode::kNotFound, "model is not found", ref.error().message}));
@@ -112,10 +112,11 @@ void RouterApi::unload(RouteCall call) {
   const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
   if (downloads_.cancel(body->model)) return call.exchange->respond(json_reply(kSuccess));
-  const auto ref = services_.resolve(body->model);
+  const auto ref = services_.switcher.resolve(body->model);
   if (!ref) {
-    return call.exchange->respond(
-        error_reply({ErrorCode::kInvalidArgument, "model is not found", ref.error().message}));
+    // llama-server's router says 400; its one-model server does not have this path.
+    const auto code = services_.options.single_model ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument;
+    return call.exchange->respond(error_reply({code, "model is not found", ref.error().message}));
   }
   const auto state = state_of(services_.manager, *ref);
   if (!state || !is_running(*state)) {

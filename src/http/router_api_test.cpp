@@ -76,6 +76,20 @@ TEST_F(RouterFace, UnknownNamesAndBadBodiesAreRefused) {
   EXPECT_EQ(ask("GET", "/models?reload=1").status, 501);
 }
 
+TEST_F(RouterFace, InOneModelModeAnUnknownNameIsTheModelForInferenceOnly) {
+  restart({.default_model = "a", .single_model = true});
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"gpt"})").status, 200);
+  EXPECT_EQ(ask("GET", "/slots?model=gpt").status, 200);
+  for (const char* path : {"/models/load", "/models/unload"}) {
+    EXPECT_EQ(ask("POST", path, R"({"model":"gpt"})").status, 404) << path;
+  }
+  for (const char* change : {"load", "unload", "park", "resume", "pin", "unpin"}) {
+    EXPECT_EQ(ask("POST", std::string("/admin/v1/models/gpt/") + change).status, 404) << change;
+  }
+  EXPECT_EQ(ask("GET", "/admin/v1/models/gpt").status, 404);
+  EXPECT_EQ(manager_->standing({"a", "1"})->state, models::State::kHot);
+}
+
 TEST_F(RouterFace, ReloadAsksTheCatalogAndTellsTheListeners) {
   int reloads = 0;
   restart({.reload_catalog = [&] {

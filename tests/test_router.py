@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from support import gguf_files, paths
-from support.process import Background, Chat, EventLog, wait_until
+from support.process import Background, Chat, EventLog, EventStream, wait_until
 
 NEAR = ("--threads", 1, "--ctx-size", 1024)
 
@@ -305,3 +305,26 @@ def test_a_client_that_leaves_while_queued_costs_nobody_a_place(start, slow_talk
     assert server.status("alpha") == "loaded"
     assert server.chat("alpha").status_code == 200
     assert server.status("beta") == "unloaded"
+
+
+def test_two_models_in_one_conversation(start, slow_talkers):
+    """Neither ends the other's stream, and what is read again is the newest."""
+    server = start("--models-dir", slow_talkers, "--threads", 1, "--ctx-size", 4096)
+    for word in ("alpha", "beta"):
+        server.load(word)
+    conversation = {"X-Conversation-Id": "one"}
+
+    def ask(model, tokens):
+        return server.stream("/v1/chat/completions", {
+            "model": model, "messages": [{"role": "user", "content": "x"}], "max_tokens": tokens, "stream": True,
+            "temperature": 0}, headers=conversation)
+
+    first = ask("alpha", 400)
+    second = Chat(ask("beta", 5)).assert_whole("beta")
+    assert len(Chat(first).assert_whole("alpha").text.split()) == 400
+    found = server.post("/v1/streams/lookup", {"conversation_ids": ["one"]}).json()
+    assert [stream["conversation_id"] for stream in found] == ["one"]
+    again = EventStream(server.get("/v1/stream?conv_id=one", stream=True))
+    assert Chat(again).assert_whole("beta").text == second.text
+    assert server.request("DELETE", "/v1/stream?conv_id=one").status_code == 204
+    assert server.get("/v1/stream?conv_id=one").status_code == 404

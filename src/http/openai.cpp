@@ -59,7 +59,9 @@ engine::Request engine_request(const RouteCall& call) {
   to.query_string = from.raw_query;
   for (const auto& [name, value] : from.query) to.params[name] = value;
   for (const auto& [name, value] : call.path_params) to.params[name] = value;
-  for (const auto& [name, value] : from.headers) to.headers[name] = value;
+  Headers headers = from.headers;
+  headers.erase("X-Conversation-Id");  // the gateway gives engines their own
+  for (const auto& [name, value] : headers) to.headers[name] = value;
   return to;
 }
 

@@ -79,7 +79,7 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
     std::optional<Json> body;
     if (model) {
       const auto version = std::ranges::find(model->versions, *ref, &models::VersionStatus::ref);
-      if (version != model->versions.end()) body = single_list(*version);
+      if (version != model->versions.end()) body = single_list(*model, *version, std::time(nullptr));
     }
     exchange->respond(body ? json_reply(*body) : error_reply(503, "unavailable_error", "Loading model"));
     return;

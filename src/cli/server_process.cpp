@@ -38,7 +38,7 @@ void log_event(const telemetry::Event& event) {
   if (to == "hot" && event.numbers.contains("load_ms")) {
     telemetry::log_info("models", "{}@{} is hot after {:.0f} ms, from {} ({})", event.model, event.version,
                         event.numbers.at("load_ms"), text("origin"), text("cause"));
-  } else if (to == "failed") {
+  } else if (to == "failed" && text("from") != "failed") {
     telemetry::log_error("models", "{}@{} failed: {}", event.model, event.version, text("error"));
   } else if (to == "parked" || to == "cold") {
     telemetry::log_info("models", "{}@{} is {} ({})", event.model, event.version, to, text("cause"));

@@ -65,6 +65,21 @@ TEST_F(RouterFace, AFailedModelIsUnloadedAndSaysSo) {
   EXPECT_EQ(failed["exit_code"], 1);
 }
 
+TEST_F(RouterFace, ListenersHearOfEveryLoadThatFails) {
+  const auto listener = begin("GET", "/models/sse");
+  loader_.during_load = [] { return Status(fail(ErrorCode::kCorruptFile, "broken")); };
+  EXPECT_EQ(ask("POST", "/models/load", R"({"model":"a","wait":true})").status, 422);
+  listener->wait_for(R"({"data":{"exit_code":1,"status":"unloaded"},"event":"status_change","model":"a"})");
+  loader_.during_load = [] { return Status(); };
+  load("b");
+  EXPECT_EQ(ask("POST", "/admin/v1/models/b/park").status, 200);
+  loader_.during_load = [] { return Status(fail(ErrorCode::kInternal, "no memory")); };
+  EXPECT_EQ(ask("POST", "/models/load", R"({"model":"b","wait":true})").status, 500);
+  listener->wait_for(R"({"data":{"exit_code":1,"status":"sleeping"},"event":"status_change","model":"b"})");
+  EXPECT_NE(ask("GET", "/metrics").body.find("switchyard_loads_total{result=\"failed\"} 2"),
+            std::string::npos);
+}
+
 TEST_F(RouterFace, UnknownNamesAndBadBodiesAreRefused) {
   EXPECT_EQ(ask("POST", "/models/load", R"({"model":"zz"})").status, 404);
   EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"zz"})").status, 400);

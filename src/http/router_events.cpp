@@ -61,7 +61,8 @@ std::optional<std::string> state_frame(const telemetry::Event& event, const mode
   if (to == to_string(models::State::kLoading)) return frame("model_status", name, {{"status", "loading"}});
   if (before == after && to != to_string(models::State::kFailed)) return std::nullopt;
   Json data = {{"status", after}};
-  if (after == "unloaded") data["exit_code"] = to == to_string(models::State::kFailed) ? 1 : 0;
+  const bool load_failed = event.text.contains("error");
+  if (after == "unloaded" || load_failed) data["exit_code"] = load_failed ? 1 : 0;
   if (after == "loaded") {
     if (Json info = info_of(model, event.version); !info.is_null()) data["info"] = std::move(info);
   }

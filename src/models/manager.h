@@ -114,7 +114,8 @@ struct LeaveOptions {
 };
 
 struct Counters {
-  std::uint64_t loads_ok = 0, loads_failed = 0, loads_cancelled = 0;
+  std::uint64_t loads_ok = 0, loads_cancelled = 0;
+  std::uint64_t loads_failed = 0;                  ///< those of bad files and of what can never fit, too
   std::map<std::string, std::uint64_t> evictions;  ///< by reason: "models_max", "memory", "idle", "request"
 };
 

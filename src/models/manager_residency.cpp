@@ -54,7 +54,12 @@ void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, c
     telemetry::log_error("models", "{}: {}", entry.ref.to_string(), moved.error().message);
     return;
   }
-  const TimePoint time = now();
+  tell_state(entry, from, cause, error);
+  entry.since = now();
+}
+
+void Manager::Impl::tell_state(const Entry& entry, State from, std::string_view cause, const Error* error) {
+  const State to = entry.state();
   telemetry::Event event;
   event.type = "state";
   event.model = entry.ref.model;
@@ -63,13 +68,12 @@ void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, c
                 {"to", std::string(to_string(to))},
                 {"cause", std::string(cause)}};
   if (error != nullptr) event.text["error"] = error->to_string();
-  event.numbers["duration_ms"] = in_ms(time - entry.since);
+  event.numbers["duration_ms"] = in_ms(now() - entry.since);
   if (to == State::kHot && from == State::kWarming) {
-    event.numbers["load_ms"] = in_ms(time - entry.load_began);
+    event.numbers["load_ms"] = in_ms(now() - entry.load_began);
     event.text["origin"] = entry.weights_were_held ? "parked" : "cold";
     describe_size(entry, event);
   }
-  entry.since = time;
   queue([this, event = std::move(event)]() mutable { dependencies_.events.publish(std::move(event)); });
 }
 
@@ -129,8 +133,13 @@ void Manager::Impl::remember_error(Entry& entry, const Error& error) {
 void Manager::Impl::refuse(Entry& entry, const Error& error) {
   const bool preload_without_room = error.code == ErrorCode::kUnavailable;
   if (!preload_without_room) {
+    ++counters_.loads_failed;
     remember_error(entry, error);
-    if (entry.state() == State::kCold) transition(entry, State::kFailed, "refused", &error);
+    if (entry.state() == State::kCold) {
+      transition(entry, State::kFailed, "refused", &error);
+    } else if (entry.state() == State::kFailed) {
+      tell_state(entry, State::kFailed, "refused", &error);  // whoever asked again waits for news of it
+    }
   } else {
     telemetry::log_warning("models", "{}", error.message);
   }

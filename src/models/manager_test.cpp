@@ -159,6 +159,9 @@ TEST_F(ManagerTest, ABadFileCostsNobodyItsPlace) {
   EXPECT_EQ(state("bad"), State::kFailed);
   world_.fail_inspection("bad", Error{ErrorCode::kNotFound, "gone"});
   EXPECT_EQ(ask_and_run("bad").error->message, "gone");
+  EXPECT_THAT(moves_of("bad"), ElementsAre("failed", "failed")) << "each try is told";
+  EXPECT_EQ(seen_.back().text.at("error"), "gone");
+  EXPECT_EQ(manager_->counters().loads_failed, 2U);
   world_.fail_inspection("bad", std::nullopt);
   EXPECT_TRUE(ask_and_run("bad").lease);
 }

@@ -35,7 +35,8 @@ TEST(LoadLog, SaysThatALoadBeginsGoesOnAndHowItEnded) {
                     .model = "m",
                     .version = "1",
                     .text = std::move(text),
-                    .numbers = std::move(numbers)});
+                    .numbers = std::move(numbers),
+                    .parts = {}});
   };
   publish("load_progress", {{"stage", "text_model"}}, {{"progress", 0.1}});  // of nothing that loads
   publish("state", {{"to", "loading"}, {"cause", "request"}}, {});

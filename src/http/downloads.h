@@ -6,10 +6,25 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "http/services.h"
+#include "telemetry/event_bus.h"
 
 namespace switchyard::http {
+
+/// How far each file of one download is. One thread at a time.
+class DownloadTally {
+ public:
+  /// Notes `progress`. True when it is to be told: each file's beginning and end, else every 100 ms.
+  bool note(const engine::DownloadProgress& progress, TimePoint now);
+  /// A download_progress event of all files so far.
+  [[nodiscard]] telemetry::Event event() const;
+
+ private:
+  std::map<std::string, engine::DownloadProgress> files_;  // by URL
+  TimePoint told_ = {};
+};
 
 /// Downloads that POST /models has begun. Any thread; start() and remove() block on the network and
 /// the disk, so call them on a worker. Progress is published as download_started, download_progress,
@@ -34,7 +49,7 @@ class Downloads {
 
  private:
   void fetch(const std::string& repo, const std::shared_ptr<std::atomic<bool>>& cancelled);
-  void publish(std::string type, const std::string& repo, const engine::DownloadProgress& progress = {});
+  void publish(std::string type, const std::string& repo);
 
   Services& services_;
   mutable Mutex mutex_;

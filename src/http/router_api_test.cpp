@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "http/app_fixture.h"
+#include "http/downloads.h"
 
 namespace switchyard::http {
 namespace {
@@ -177,6 +178,26 @@ TEST_F(RouterFace, OneModelModeHasLlamaServersList) {
   EXPECT_EQ(
       list["data"],
       (Json::array({{{"id", "a"}, {"meta", {{"n_ctx", 64}}}, {"aliases", {"a"}}, {"tags", Json::array()}}})));
+}
+
+TEST(DownloadTally, TellsAllFilesAndNotTooOften) {
+  using namespace std::chrono_literals;
+  DownloadTally tally;
+  TimePoint now{1h};
+  const auto note = [&](const char* url, std::uint64_t downloaded, Duration later = 0ms) {
+    return tally.note({.url = url, .downloaded = downloaded, .total = 100}, now += later);
+  };
+  EXPECT_TRUE(note("a", 0)) << "a file's beginning";
+  EXPECT_FALSE(note("a", 10, 99ms));
+  EXPECT_TRUE(note("a", 20, 1ms));
+  EXPECT_TRUE(note("a", 100)) << "its end";
+  EXPECT_TRUE(note("b", 0));
+  EXPECT_FALSE(note("b", 30));
+  const telemetry::Event event = tally.event();
+  EXPECT_EQ(event.numbers.at("downloaded"), 130);
+  EXPECT_EQ(event.numbers.at("total"), 200);
+  EXPECT_EQ(event.parts.at("a").at("done"), 100);
+  EXPECT_EQ(event.parts.at("b").at("done"), 30);
 }
 
 TEST_F(RouterFace, DownloadsTellHowFarTheyAreAndCanBeCancelled) {

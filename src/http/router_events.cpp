@@ -88,9 +88,11 @@ Json stages_of(const telemetry::Event& event) {
 std::optional<std::string> router_event_frame(const telemetry::Event& event, const Services& services) {
   if (event.type == "models_reload") return frame("models_reload", "*", nullptr);
   if (event.type == "download_progress") {
-    const Json file = {{"done", static_cast<std::uint64_t>(number_of(event, "downloaded"))},
-                       {"total", static_cast<std::uint64_t>(number_of(event, "total"))}};
-    return frame(event.type, event.model, {{"progress", {{text_of(event, "url"), file}}}});
+    Json files = Json::object();
+    for (const auto& [url, file] : event.parts) {
+      for (const auto& [name, bytes] : file) files[url][name] = static_cast<std::uint64_t>(bytes);
+    }
+    return frame(event.type, event.model, {{"progress", std::move(files)}});
   }
   if (event.type == "download_started")
     return frame("model_status", event.model, {{"status", "downloading"}});

@@ -139,6 +139,13 @@ std::vector<std::string> Downloads::running() const {
   return names;
 }
 
+std::optional<Error> Downloads::why_not_ready(const std::string& name) const {
+  const MutexLock lock(mutex_);
+  if (!running_.contains(name)) return std::nullopt;
+  // llama-server's words, with what to wait for.
+  return Error{ErrorCode::kInvalidArgument, "model name=" + name + " is not running: it is being downloaded"};
+}
+
 void Downloads::publish(std::string type, const std::string& repo) {
   telemetry::Event event;
   event.type = std::move(type);

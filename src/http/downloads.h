@@ -3,6 +3,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ class Downloads {
   /// did not come from the cache, kUnimplemented.
   Status remove(const std::string& name);
   [[nodiscard]] std::vector<std::string> running() const;
+  /// What is told of `name` while it is being fetched; nothing when it is not.
+  [[nodiscard]] std::optional<Error> why_not_ready(const std::string& name) const;
 
  private:
   void fetch(const std::string& repo, const std::shared_ptr<std::atomic<bool>>& cancelled);

@@ -92,6 +92,8 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
 void RouterApi::load(RouteCall call) {
   const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
+  if (const auto error = downloads_.why_not_ready(body->model))
+    return call.exchange->respond(error_reply(*error));
   const auto ref = services_.switcher.resolve(body->model);
   if (!ref) {
     return call.exchange->respond(

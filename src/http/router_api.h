@@ -12,11 +12,9 @@ namespace switchyard::http {
 /// With --model it is llama-server's one-model face instead.
 class RouterApi {
  public:
-  RouterApi(Services& services, EventStreams& streams, OpenAiApi& openai)
-      : services_(services), streams_(streams), openai_(openai), downloads_(services) {}
+  RouterApi(Services& services, EventStreams& streams, OpenAiApi& openai, Downloads& downloads)
+      : services_(services), streams_(streams), openai_(openai), downloads_(downloads) {}
   void add_routes(Router& router);
-  /// Cancels the downloads.
-  void begin_shutdown() { downloads_.cancel_all(); }
 
  private:
   void list(RouteCall call);
@@ -30,7 +28,7 @@ class RouterApi {
   Services& services_;
   EventStreams& streams_;
   OpenAiApi& openai_;
-  Downloads downloads_;
+  Downloads& downloads_;
 };
 
 }  // namespace switchyard::http

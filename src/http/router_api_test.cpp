@@ -224,6 +224,12 @@ TEST_F(RouterFace, DownloadsTellHowFarTheyAreAndCanBeCancelled) {
   listener->wait_for(
       R"({"data":{"progress":{"http://x/f.gguf":{"done":5,"total":10}}},"event":"download_progress","model":"x/y"})");
   EXPECT_EQ(status("x/y"), "downloading");
+  for (const auto& [method, path] :
+       {std::pair{"POST", "/v1/chat/completions"}, {"POST", "/models/load"}, {"GET", "/props?model=x/y"}}) {
+    const auto reply = ask(method, path, R"({"model":"x/y"})");
+    EXPECT_EQ(reply.status, 400) << path;
+    EXPECT_NE(reply.body.find("it is being downloaded"), std::string::npos) << reply.body;
+  }
   EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"x/y"})").status, 200);
   listener->wait_for("download_failed");
   EXPECT_TRUE(cancelled);

@@ -56,7 +56,9 @@ void RouterApi::add_routes(Router& router) {
 }
 
 void RouterApi::list(RouteCall call) {
-  if (call.request().param("reload").empty()) return answer_list(call.exchange);
+  // llama-server with one model does not look at `reload`.
+  if (call.request().param("reload").empty() || services_.options.single_model)
+    return answer_list(call.exchange);
   if (!services_.options.reload_catalog) {
     return call.exchange->respond(error_reply(
         {ErrorCode::kUnimplemented, "this server has a fixed list of models, nothing to reload"}));

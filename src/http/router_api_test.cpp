@@ -171,6 +171,7 @@ TEST_F(RouterFace, OneModelModeHasLlamaServersList) {
   restart({.default_model = "a", .single_model = true});
   EXPECT_EQ(ask("GET", "/v1/models").status, 503);
   load("a");
+  EXPECT_EQ(ask("GET", "/models?reload=1").status, 200);
   Json list = json(ask("GET", "/v1/models"));
   EXPECT_EQ(list["models"][0]["name"], "a");
   EXPECT_GT(list["data"][0]["created"], 0);

@@ -46,16 +46,18 @@ void log_event(const telemetry::Event& event) {
 }
 
 http::DownloadFunctions download_functions(const config::ServerSettings& server) {
-  if (server.offline) return {};
-  return {
-      .check = [token = server.hf_token](
-                   const std::string& repo) { return engine::check_remote_model(repo, token); },
-      .download =
-          [token = server.hf_token](const std::string& repo,
-                                    const std::function<bool(const engine::DownloadProgress&)>& progress) {
-            return engine::download_model(repo, token, progress);
-          },
-      .remove = [](const std::string& name) { return engine::remove_cached_model(name); }};
+  http::DownloadFunctions functions;
+  functions.remove = [](const std::string& name) { return engine::remove_cached_model(name); };
+  if (server.offline) return functions;
+  functions.check = [token = server.hf_token](const std::string& repo) {
+    return engine::check_remote_model(repo, token);
+  };
+  functions.download = [token = server.hf_token](
+                           const std::string& repo,
+                           const std::function<bool(const engine::DownloadProgress&)>& progress) {
+    return engine::download_model(repo, token, progress);
+  };
+  return functions;
 }
 
 }  // namespace

@@ -9,8 +9,9 @@
 
 namespace switchyard::http {
 namespace {
-const Error kNoDownloads{ErrorCode::kUnimplemented,
-                         "this server was started without downloads: put the file into the models folder"};
+const Error kNoDownloads{
+    ErrorCode::kUnimplemented,
+    "this server downloads nothing (-m or --offline): put the file into the models folder"};
 constexpr Duration kTellEvery = std::chrono::milliseconds(100);  // as llama-server does
 }  // namespace
 

@@ -167,9 +167,10 @@ Result<Found> find_models(const ServerSettings& server) {
     }
   }
   if (!server.models_preset.empty()) {
-    Result<std::map<std::string, ArgMap>> presets = engine::load_ini_presets(server.models_preset);
+    Result<engine::IniPresets> presets = engine::load_ini_presets(server.models_preset);
     if (!presets) return std::unexpected(presets.error());
-    for (auto& [id, args] : *presets) {
+    found.notes.insert(found.notes.end(), presets->notes.begin(), presets->notes.end());
+    for (auto& [id, args] : presets->sections) {
       if (id == "*") {
         found.ini_common = std::move(args);
         continue;

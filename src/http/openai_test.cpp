@@ -44,6 +44,18 @@ TEST(BodyRouting, AModelIsAString) {
   }
 }
 
+TEST(BodyRouting, WaitIsAFlagOfControlBodies) {
+  EXPECT_TRUE(route_control_body(R"({"wait":true})")->wait);
+  EXPECT_TRUE(route_control_body(R"({"x":{"wait":1},"wait":"no","wait":true})")->wait);
+  for (const char* value : {"1", "0.5", "null", "\"true\"", "[]", "{\"wait\":true}"}) {
+    const std::string body = std::string(R"({"wait":)") + value + "}";
+    const auto routing = route_control_body(body);
+    ASSERT_FALSE(routing) << value;
+    EXPECT_EQ(routing.error().message, "'wait' must be true or false");
+    EXPECT_TRUE(route_body(body)) << "engines have no such key";
+  }
+}
+
 std::string repeat(std::string_view text, std::size_t times) {
   std::string all;
   for (std::size_t i = 0; i < times; ++i) all += text;

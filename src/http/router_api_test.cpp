@@ -86,6 +86,8 @@ TEST_F(RouterFace, UnknownNamesAndBadBodiesAreRefused) {
   EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"zz"})").status, 400);
   EXPECT_EQ(ask("POST", "/models/load", "[").status, 400);
   EXPECT_EQ(ask("POST", "/models/load", "{}").status, 404);
+  EXPECT_EQ(ask("POST", "/models/load", R"({"model":"a","wait":"yes"})").status, 400);
+  EXPECT_EQ(status("a"), "unloaded");
   const auto no_download = ask("POST", "/models", R"({"model":"x/y"})");
   EXPECT_EQ(no_download.status, 501);
   EXPECT_EQ(error_type(no_download), "not_supported_error");

@@ -119,6 +119,11 @@ def test_looking_at_a_model_does_not_load_it(start, talkers):
         reply = server.get(f"{path}?model=alpha")
         assert reply.status_code == 400 and "not loaded" in reply.json()["error"]["message"]
     assert server.status("alpha") == "unloaded"
+    server.load("alpha")
+    awake = server.get("/props?model=alpha").json()
+    assert server.post("/admin/v1/models/alpha/park").status_code == 200
+    assert server.get("/props?model=alpha").json() == {**awake, "is_sleeping": True}
+    assert server.status("alpha") == "sleeping"
 
 
 def test_no_autoload_by_request(start, talkers):

@@ -132,8 +132,24 @@ void RouterApi::unload(RouteCall call) {
       [] { return json_reply(kSuccess); });
 }
 
+/// As llama-server says while it sleeps, without being woken.
+std::optional<Json> RouterApi::props_of_parked(const std::string& name) const {
+  const auto ref = services_.switcher.resolve(name);
+  const auto model = ref ? services_.manager.describe(ref->model) : std::unexpected(ref.error());
+  if (!model) return std::nullopt;
+  const auto version = std::ranges::find(model->versions, *ref, &models::VersionStatus::ref);
+  if (version == model->versions.end() || version->state != models::State::kParked) return std::nullopt;
+  Json props = Json::parse(*version->props_json, nullptr, false);
+  if (!props.is_object()) return std::nullopt;
+  props["is_sleeping"] = true;
+  return props;
+}
+
 void RouterApi::props(RouteCall call) {
-  if (services_.options.single_model || !call.request().param("model").empty()) {
+  const bool single = services_.options.single_model;
+  const std::string name = single ? services_.options.default_model : call.request().param("model");
+  if (!name.empty()) {
+    if (const auto props = props_of_parked(name)) return call.exchange->respond(json_reply(*props));
     return openai_.look(std::move(call));
   }
   call.exchange->respond(json_reply({

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "http/downloads.h"
 #include "http/event_streams.h"
+#include "http/json.h"
 #include "http/openai.h"
 #include "http/router.h"
 #include "http/services.h"
@@ -22,6 +26,7 @@ class RouterApi {
   void load(RouteCall call);
   void unload(RouteCall call);
   void props(RouteCall call);
+  [[nodiscard]] std::optional<Json> props_of_parked(const std::string& name) const;
   void start_download(RouteCall call);
   void remove(RouteCall call);
 

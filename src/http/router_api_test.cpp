@@ -156,17 +156,22 @@ TEST_F(RouterFace, PropsAreTheRoutersUnlessAModelIsNamed) {
 }
 
 TEST_F(RouterFace, LookingAtAModelLoadsAndWakesNothing) {
-  for (const char* residency : {"unloaded", "sleeping"}) {
-    for (const char* path : {"/metrics", "/props", "/slots"}) {
-      const auto reply = ask("GET", path + std::string("?model=a&autoload=true"));
-      EXPECT_EQ(reply.status, 400) << path;
-      EXPECT_EQ(json(reply)["error"]["message"], "model is not loaded");
-    }
-    EXPECT_EQ(status("a"), residency);
-    load("a");
-    EXPECT_EQ(ask("GET", "/slots?model=a").status, 200);
-    EXPECT_EQ(ask("POST", "/admin/v1/models/a/park").status, 200);
+  const auto look = [&](const std::string& path) { return ask("GET", path + "?model=a&autoload=true"); };
+  for (const char* path : {"/metrics", "/props", "/slots"}) {
+    EXPECT_EQ(look(path).status, 400) << path;
+    EXPECT_EQ(json(look(path))["error"]["message"], "model is not loaded");
   }
+  EXPECT_EQ(status("a"), "unloaded");
+  load("a");
+  EXPECT_EQ(look("/slots").status, 200);
+  EXPECT_EQ(ask("POST", "/admin/v1/models/a/park").status, 200);
+  for (const char* path : {"/metrics", "/slots"}) EXPECT_EQ(look(path).status, 400) << path;
+  const Json asleep{{"is_sleeping", true}, {"model_alias", "a"}};
+  EXPECT_EQ(json(look("/props")), asleep) << "as before it was parked";
+  EXPECT_EQ(status("a"), "sleeping");
+  restart({.default_model = "a", .single_model = true});
+  EXPECT_EQ(json(ask("GET", "/props")), asleep);
+  EXPECT_EQ(manager_->standing({"a", "1"})->state, models::State::kParked);
 }
 
 TEST_F(RouterFace, OneModelModeHasLlamaServersList) {

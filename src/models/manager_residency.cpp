@@ -169,10 +169,11 @@ void Manager::Impl::load_task(const EntryPtr& entry, const engine::ModelSpec& sp
   auto engine = dependencies_.loader.load(
       spec, inspection, [&](const engine::LoadProgress& progress) { on_progress(*entry, progress); }, stop);
   std::shared_ptr<engine::Weights> weights;
-  std::shared_ptr<const std::string> info;
+  std::shared_ptr<const std::string> info, props;
   if (engine) {
     weights = (*engine)->weights();
     info = std::make_shared<const std::string>((*engine)->info_json());
+    props = std::make_shared<const std::string>((*engine)->props_json());
   }
   const MutexLock lock(mutex_);
   if (engine && stop.stop_requested()) {  // the stop came too late for the loader
@@ -186,6 +187,7 @@ void Manager::Impl::load_task(const EntryPtr& entry, const engine::ModelSpec& sp
     entry->engine = std::move(*engine);
     entry->weights = std::move(weights);
     entry->info_json = std::move(info);
+    entry->props_json = std::move(props);
     load_succeeded(entry);
   } else {
     entry->uses_pages = false;

@@ -1,5 +1,6 @@
 """Models from a hub, by llama.cpp's own downloader: `pull`, -hf, POST and DELETE /models."""
 
+import os
 import subprocess
 
 import pytest
@@ -46,6 +47,17 @@ def test_download_use_and_delete(start, talkers, hub, env):
     assert NAME not in server.models()
 
 
+@pytest.mark.own
+def test_delete_offline(start, hub, env, tmp_path):
+    subprocess.run([paths.SWITCHYARD, "pull", NAME], env={**os.environ, **env}, timeout=60, check=True)
+    server = start("--models-dir", tmp_path, "--offline", *NEAR, env=env)
+    assert NAME in server.models()
+    assert server.request("DELETE", f"/models?model={NAME}").json() == {"success": True}
+    assert NAME not in server.models()
+    refused = server.post("/models", {"model": NAME})
+    assert refused.status_code == 501 and "offline" in refused.json()["error"]["message"]
+
+
 def test_refusals(start, talkers, hub, env):
     server = start("--models-dir", talkers, *NEAR, env=env)
     for name in ("",) if paths.TESTING_PEER else ("someone/unknown", "someone/empty", "", "../../etc"):
@@ -72,7 +84,6 @@ def test_download_is_cancelled_by_unload(start, talkers, hub, env):
 
 @pytest.mark.own
 def test_pull(hub, env, tmp_path, start, talkers):
-    import os
     done = subprocess.run([paths.SWITCHYARD, "pull", "someone/tiny-GGUF"], env={**os.environ, **env}, timeout=60,
                           capture_output=True, text=True)
     assert done.returncode == 0, done

@@ -225,6 +225,15 @@ def test_fresh_server(real_models, start, start_peer):
     assert "llamacpp:tokens_predicted_total" in seen[0][1]
 
 
+@pytest.mark.parametrize("more", [(), ("--alias", "zeta,beta", "--tags", "y,x")])
+def test_names_of_the_one_model(talkers, start, start_peer, more):
+    words = ("-m", talkers / "alpha.gguf", *more, *FLAGS)
+    ours, theirs = start(*words), start_peer(*words)
+    for case in (("GET", "/v1/models", None), chat(), completion(), ("POST", "/v1/messages", {
+            "messages": [{"role": "user", "content": "x"}], "max_tokens": 2, "model": "any"})):
+        assert answer(ours, case, {}) == answer(theirs, case, {}), case
+
+
 def test_embeddings(real_models, start, start_peer):
     words = ("-m", paths.SMOLLM2_FILE, "--alias", "smol", "--embeddings", "--pooling", "mean", *FLAGS)
     ours, theirs = start(*words), start_peer(*words)

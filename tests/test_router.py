@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from support import gguf_files, paths
-from support.process import Background, Chat, EventLog, wait_until
+from support.process import Background, Chat, EventLog, EventStream, wait_until
 
 NEAR = ("--threads", 1, "--ctx-size", 1024)
 
@@ -101,6 +101,29 @@ def test_no_autoload(start, talkers):
     assert server.post("/v1/chat/completions?autoload=true", {
         "model": "alpha", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}).status_code == 200
     assert server.chat("alpha").status_code == 200
+
+
+@pytest.mark.own
+def test_no_autoload_serves_what_is_parked(start, talkers):
+    server = start("--models-dir", talkers, "--no-models-autoload", *NEAR)
+    server.load("alpha")
+    assert server.post("/admin/v1/models/alpha/park").status_code == 200
+    assert server.status("alpha") == "sleeping"
+    Chat(server.stream_chat("alpha")).assert_whole("alpha")
+
+
+@pytest.mark.own
+def test_looking_at_a_model_does_not_load_it(start, talkers):
+    server = start("--models-dir", talkers, *NEAR)
+    for path in ("/metrics", "/props", "/slots"):
+        reply = server.get(f"{path}?model=alpha")
+        assert reply.status_code == 400 and "not loaded" in reply.json()["error"]["message"]
+    assert server.status("alpha") == "unloaded"
+    server.load("alpha")
+    awake = server.get("/props?model=alpha").json()
+    assert server.post("/admin/v1/models/alpha/park").status_code == 200
+    assert server.get("/props?model=alpha").json() == {**awake, "is_sleeping": True}
+    assert server.status("alpha") == "sleeping"
 
 
 def test_no_autoload_by_request(start, talkers):
@@ -287,3 +310,26 @@ def test_a_client_that_leaves_while_queued_costs_nobody_a_place(start, slow_talk
     assert server.status("alpha") == "loaded"
     assert server.chat("alpha").status_code == 200
     assert server.status("beta") == "unloaded"
+
+
+def test_two_models_in_one_conversation(start, slow_talkers):
+    """Neither ends the other's stream, and what is read again is the newest."""
+    server = start("--models-dir", slow_talkers, "--threads", 1, "--ctx-size", 4096)
+    for word in ("alpha", "beta"):
+        server.load(word)
+    conversation = {"X-Conversation-Id": "one"}
+
+    def ask(model, tokens):
+        return server.stream("/v1/chat/completions", {
+            "model": model, "messages": [{"role": "user", "content": "x"}], "max_tokens": tokens, "stream": True,
+            "temperature": 0}, headers=conversation)
+
+    first = ask("alpha", 400)
+    second = Chat(ask("beta", 5)).assert_whole("beta")
+    assert len(Chat(first).assert_whole("alpha").text.split()) == 400
+    found = server.post("/v1/streams/lookup", {"conversation_ids": ["one"]}).json()
+    assert [stream["conversation_id"] for stream in found] == ["one"]
+    again = EventStream(server.get("/v1/stream?conv_id=one", stream=True))
+    assert Chat(again).assert_whole("beta").text == second.text
+    assert server.request("DELETE", "/v1/stream?conv_id=one").status_code == 204
+    assert server.get("/v1/stream?conv_id=one").status_code == 404

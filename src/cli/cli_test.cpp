@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "cli/chat.h"
@@ -36,7 +37,8 @@ TEST(LoadLog, SaysThatALoadBeginsGoesOnAndHowItEnded) {
                     .model = "m",
                     .version = "1",
                     .text = std::move(text),
-                    .numbers = std::move(numbers)});
+                    .numbers = std::move(numbers),
+                    .parts = {}});
   };
   publish("load_progress", {{"stage", "text_model"}}, {{"progress", 0.1}});  // of nothing that loads
   publish("state", {{"to", "loading"}, {"cause", "request"}}, {});
@@ -90,6 +92,19 @@ TEST(ServeFlags, Faults) {
   EXPECT_THAT(error({"--shutdown-timeout", "5"}), HasSubstr("no length of time"));
   EXPECT_THAT(error({"model.gguf"}), HasSubstr("is no option"));
   EXPECT_EQ(parse_serve_flags(std::vector<std::string>{"--nonsense", "-h"})->help, ServeFlags::Help::kOwn);
+}
+
+TEST(ServeFlags, VertexIsRefused) {
+  const std::vector<std::string> words{"--models-dir", "/m"};
+  setenv("AIP_MODE", "PREDICTION", 1);
+  const auto refused = parse_serve_flags(words);
+  setenv("AIP_MODE", "TRAINING", 1);
+  const auto taken = parse_serve_flags(words);
+  unsetenv("AIP_MODE");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnimplemented);
+  EXPECT_THAT(refused.error().message, HasSubstr("unset AIP_MODE"));
+  EXPECT_TRUE(taken);
 }
 
 TEST(Client, PercentEncoding) {

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <optional>
+#include <string_view>
 
 #include "config/duration.h"
 #include "engine/args.h"
@@ -78,6 +80,16 @@ Result<bool> take_own(std::span<const std::string> words, std::size_t& i, config
   return false;
 }
 
+/// Vertex AI starts containers with these variables and expects its own protocol.
+Status refuse_vertex() {
+  const char* const mode = std::getenv("AIP_MODE");
+  if (mode == nullptr || std::string_view(mode) != "PREDICTION") return {};
+  return fail(
+      ErrorCode::kUnimplemented,
+      "AIP_MODE=PREDICTION asks for Vertex AI's prediction protocol, which this server does not have; "
+      "unset AIP_MODE");
+}
+
 }  // namespace
 
 Result<ServeFlags> parse_serve_flags(std::span<const std::string> words) {
@@ -99,6 +111,7 @@ Result<ServeFlags> parse_serve_flags(std::span<const std::string> words) {
     }
   }
   if (flags.help != ServeFlags::Help::kNone) return flags;
+  if (const Status spoken = refuse_vertex(); !spoken) return std::unexpected(spoken.error());
   Result<engine::ArgMap> command_line = engine::parse_command_line(rest, own_names);
   if (!command_line) return std::unexpected(command_line.error());
   flags.sources.command_line = std::move(*command_line);

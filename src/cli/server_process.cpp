@@ -38,7 +38,7 @@ void log_event(const telemetry::Event& event) {
   if (to == "hot" && event.numbers.contains("load_ms")) {
     telemetry::log_info("models", "{}@{} is hot after {:.0f} ms, from {} ({})", event.model, event.version,
                         event.numbers.at("load_ms"), text("origin"), text("cause"));
-  } else if (to == "failed") {
+  } else if (to == "failed" && text("from") != "failed") {
     telemetry::log_error("models", "{}@{} failed: {}", event.model, event.version, text("error"));
   } else if (to == "parked" || to == "cold") {
     telemetry::log_info("models", "{}@{} is {} ({})", event.model, event.version, to, text("cause"));
@@ -46,16 +46,18 @@ void log_event(const telemetry::Event& event) {
 }
 
 http::DownloadFunctions download_functions(const config::ServerSettings& server) {
-  if (server.offline) return {};
-  return {
-      .check = [token = server.hf_token](
-                   const std::string& repo) { return engine::check_remote_model(repo, token); },
-      .download =
-          [token = server.hf_token](const std::string& repo,
-                                    const std::function<bool(const engine::DownloadProgress&)>& progress) {
-            return engine::download_model(repo, token, progress);
-          },
-      .remove = [](const std::string& name) { return engine::remove_cached_model(name); }};
+  http::DownloadFunctions functions;
+  functions.remove = [](const std::string& name) { return engine::remove_cached_model(name); };
+  if (server.offline) return functions;
+  functions.check = [token = server.hf_token](const std::string& repo) {
+    return engine::check_remote_model(repo, token);
+  };
+  functions.download = [token = server.hf_token](
+                           const std::string& repo,
+                           const std::function<bool(const engine::DownloadProgress&)>& progress) {
+    return engine::download_model(repo, token, progress);
+  };
+  return functions;
 }
 
 http::Settings live_settings(const config::Catalog& catalog) {

@@ -84,15 +84,19 @@ Result<models::ModelDefinition> build_single_model(const ArgMap& level, const So
   if (plan.id.empty()) plan.id = file.ends_with(".gguf") ? file.substr(0, file.size() - 5) : file;
   Result<models::ModelDefinition> built = build_model(plan, layers);
   if (!built) return built;
-  // llama-server replies with the alias, or else with the file's name; both names are understood.
+  // llama-server replies with the first alias by the alphabet, or else with -m as it was given.
   engine::ModelSpec& spec = built->versions.front();
   if (!built->extra_names.empty()) {
-    built->id = built->extra_names.front();
-    built->extra_names.erase(built->extra_names.begin());
+    const auto first = std::ranges::min_element(built->extra_names);
+    built->id = *first;
+    built->extra_names.erase(first);
     spec.model = spec.reply_name = built->id;
-  } else if (!file.empty() && file != built->id) {
-    spec.reply_name = file;
-    built->extra_names.push_back(file);
+  } else if (const auto given = level.find("model"); given != level.end()) {
+    spec.reply_name = given->second;
+    for (const std::string& name : {file, given->second}) {
+      if (name != built->id && std::ranges::count(built->extra_names, name) == 0)
+        built->extra_names.push_back(name);
+    }
   }
   built->settings.preload = true;
   return built;
@@ -163,9 +167,10 @@ Result<Found> find_models(const ServerSettings& server) {
     }
   }
   if (!server.models_preset.empty()) {
-    Result<std::map<std::string, ArgMap>> presets = engine::load_ini_presets(server.models_preset);
+    Result<engine::IniPresets> presets = engine::load_ini_presets(server.models_preset);
     if (!presets) return std::unexpected(presets.error());
-    for (auto& [id, args] : *presets) {
+    found.notes.insert(found.notes.end(), presets->notes.begin(), presets->notes.end());
+    for (auto& [id, args] : presets->sections) {
       if (id == "*") {
         found.ini_common = std::move(args);
         continue;

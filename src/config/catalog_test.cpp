@@ -201,11 +201,11 @@ TEST_F(CatalogTest, OneModel) {
   EXPECT_TRUE(plain->single_model);
   EXPECT_EQ(plain->default_model, "a");
   EXPECT_TRUE(plain->models[0].settings.preload);
-  EXPECT_THAT(plain->models[0].extra_names, ElementsAre("a.gguf"));
-  EXPECT_EQ(plain->models[0].versions[0].reply_name, "a.gguf");
+  EXPECT_THAT(plain->models[0].extra_names, ElementsAre("a.gguf", file));
+  EXPECT_EQ(plain->models[0].versions[0].reply_name, file);
   EXPECT_EQ(plain->models[0].versions[0].args.at("jinja"), "true");
 
-  const auto named = build_catalog(with({"-m", file, "--alias", "x,y"}));
+  const auto named = build_catalog(with({"-m", file, "--alias", "y,x"}));
   ASSERT_TRUE(named) << named.error().to_string();
   EXPECT_EQ(named->models[0].id, "x");
   EXPECT_THAT(named->models[0].extra_names, ElementsAre("y"));

@@ -102,7 +102,9 @@ constexpr Key<ServerSection> kServer[] = {
     {"autoload", "true or false", "true", "Whether a request makes its model hot.",
      SWITCHYARD_READ(autoload)},
     {"api_prefix", "text", "none", "Stands before every path.", SWITCHYARD_READ(api_prefix)},
-    {"tls_key_file", "path", "none", "PEM key; with `tls_cert_file` the server speaks TLS.",
+    {"tls_key_file", "path", "none",
+     "PEM key; with `tls_cert_file` the server speaks TLS, on Unix sockets too (where the commands of "
+     "`switchyard` do not).",
      SWITCHYARD_READ(tls_key_file)},
     {"tls_cert_file", "path", "none", "PEM certificate.", SWITCHYARD_READ(tls_cert_file)},
     {"cors_origins", "text", "*", "Allowed origins, comma-separated; `localhost` for local ones only.",

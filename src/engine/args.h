@@ -51,10 +51,14 @@ struct CanonicalArg {
 /// that names the variable.
 [[nodiscard]] Result<ArgMap> args_from_environment();
 
-/// An INI preset file: section -> options; "*" is the common section. Includes the preset-only keys
-/// "load-on-startup", "stop-timeout", "dedup-cache-models". Options of the whole server are refused.
-/// Errors name file, line, section and key.
-[[nodiscard]] Result<std::map<std::string, ArgMap>> load_ini_presets(const std::string& path);
+struct IniPresets {
+  std::map<std::string, ArgMap> sections;  ///< "*" is the common one
+  std::vector<std::string> notes;          ///< what was left out: options of the whole server
+};
+
+/// An INI preset file. Includes the preset-only keys "load-on-startup", "stop-timeout",
+/// "dedup-cache-models". Errors and notes name file, line, section and key.
+[[nodiscard]] Result<IniPresets> load_ini_presets(const std::string& path);
 
 /// Models of a folder as llama-server's router finds them: id -> {"model", "mmproj",
 /// "spec-draft-model"}, absolute paths. Errors: kNotFound for a folder that is none.

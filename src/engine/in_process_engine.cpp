@@ -229,4 +229,11 @@ EngineSample InProcessEngine::sample(std::chrono::milliseconds patience) {
 
 std::string InProcessEngine::info_json() const { return safe_json_to_str(routes_.get_model_info()); }
 
+std::string InProcessEngine::props_json() {
+  Request request;
+  request.method = "GET";
+  request.path = "/props";
+  return handle(std::move(request))->take_body();
+}
+
 }  // namespace switchyard::engine

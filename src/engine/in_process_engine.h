@@ -38,6 +38,7 @@ class InProcessEngine final : public Engine {
   [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override;
   [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override;
   [[nodiscard]] std::string info_json() const override;
+  [[nodiscard]] std::string props_json() override;
   [[nodiscard]] std::shared_ptr<Weights> weights() override { return weights_; }
 
  private:

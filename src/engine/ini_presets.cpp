@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
+#include <vector>
 
 #include "engine/args.h"
 #include "engine/ini_text.h"
@@ -19,7 +21,8 @@ Result<std::string> read_text(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-Result<ArgMap> section_args(const std::string& path, const IniSection& section) {
+Result<ArgMap> section_args(const std::string& path, const IniSection& section,
+                            std::vector<std::string>& notes) {
   ArgMap args;
   for (const IniEntry& entry : section.entries) {
     if (entry.key == "version") continue;  // reserved by llama.cpp for the file's own version
@@ -28,10 +31,11 @@ Result<ArgMap> section_args(const std::string& path, const IniSection& section) 
     if (!arg) {
       return fail(arg.error().code, fmt::format("{}: {}", where, arg.error().message), arg.error().cause);
     }
-    if (arg->scope != ArgScope::kModel) {
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("{}: '{}' is an option of the whole server; give it on the command line", where,
-                              entry.key));
+    if (arg->scope != ArgScope::kModel) {  // llama-server's router drops or overrides its own, too
+      notes.push_back(fmt::format(
+          "{}: '{}' is left out: it is an option of the whole server; give it on the command line", where,
+          entry.key));
+      continue;
     }
     if (!args.emplace(arg->name, arg->value).second) {
       return fail(ErrorCode::kInvalidArgument,
@@ -43,19 +47,19 @@ Result<ArgMap> section_args(const std::string& path, const IniSection& section) 
 
 }  // namespace
 
-Result<std::map<std::string, ArgMap>> load_ini_presets(const std::string& path) {
+Result<IniPresets> load_ini_presets(const std::string& path) {
   const Result<std::string> text = read_text(path);
   if (!text) return std::unexpected(text.error());
   const Result<std::vector<IniSection>> sections = parse_ini(*text);
   if (!sections) {
     return fail(sections.error().code, fmt::format("{}:{}", path, sections.error().message));
   }
-  std::map<std::string, ArgMap> presets;
+  IniPresets presets;
   for (const IniSection& section : *sections) {
-    Result<ArgMap> args = section_args(path, section);
+    Result<ArgMap> args = section_args(path, section, presets.notes);
     if (!args) return std::unexpected(args.error());
     if (section.line == 0 && args->empty()) continue;  // only the file's version stands before the sections
-    presets.emplace(section.name, std::move(*args));
+    presets.sections.emplace(section.name, std::move(*args));
   }
   return presets;
 }

@@ -72,6 +72,7 @@ class SerialisedEngine final : public Engine {
     return inner_->sample(patience);
   }
   [[nodiscard]] std::string info_json() const override { return inner_->info_json(); }
+  [[nodiscard]] std::string props_json() override { return inner_->props_json(); }
   [[nodiscard]] std::shared_ptr<Weights> weights() override { return inner_->weights(); }
 
  private:

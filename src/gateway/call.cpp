@@ -38,7 +38,7 @@ void Call::routed(const Result<models::VersionRef>& version) {
   const auto self = gateway_.take_routing(*this);
   if (self == nullptr) return;  // refused meanwhile
   if (!version) return refuse(version.error());
-  if (!options_.conversation.empty()) gateway_.remember_conversation(*this);
+  if (!options_.conversation.empty()) gateway_.remember_conversation(*this, *version);
   begin(*version);
 }
 
@@ -53,10 +53,12 @@ void Call::watch_client() {
 
 void Call::begin(const models::VersionRef& version) {
   record_.version = version;
+  if (!options_.conversation.empty())
+    request_.headers["X-Conversation-Id"] = stream_key(version, options_.conversation);
   if (!move_phase(Phase::kNew, Phase::kHeld)) return;
   const Call* const outer = std::exchange(asking, this);
   auto ticket = gateway_.dependencies_.manager.acquire(
-      version, {.autoload = options_.autoload},
+      version, {.make_hot = options_.make_hot},
       [self = shared_from_this()](Result<models::Lease> lease) { self->leased(std::move(lease)); });
   asking = outer;
   if (phase_ != Phase::kHeld) return;
@@ -146,15 +148,9 @@ void Call::watch_revocation() {
     const auto self = weak.lock();
     if (self == nullptr) return;
     // A session does not look at should_stop: it ends by a stop of its stream.
-    auto* const routes = self->gateway_.dependencies_.process_routes;
-    if (routes != nullptr && !self->options_.conversation.empty()) {
-      self->gateway_.dependencies_.executor.post([self, routes] {
-        engine::Request stop;
-        stop.method = "DELETE";
-        stop.path = "/v1/stream";
-        stop.params["conv_id"] = self->options_.conversation;
-        (void)routes->handle(std::move(stop));
-      });
+    if (!self->options_.conversation.empty()) {
+      self->gateway_.dependencies_.executor.post(
+          [self] { self->gateway_.end_stream(self->record_.version, self->options_.conversation); });
     }
     self->wake();
   });

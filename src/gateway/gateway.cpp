@@ -17,12 +17,14 @@ void Gateway::wait_idle() {
 
 void Gateway::run(CallOptions options, engine::Request request, std::shared_ptr<ReplySink> sink) {
   const std::string model = options.model;
+  const bool may_wait = options.make_hot != models::MakeHot::kNothing;
   const auto call = std::make_shared<Call>(*this, std::move(options), std::move(request), std::move(sink));
   if (!enter(call)) return;
   {
     const MutexLock lock(mutex_);
     routing_[call.get()] = call;
   }
+  if (!may_wait) return call->routed(dependencies_.resolve(model));
   // The callback may lie with a switch for long: it is this map that keeps the call, and lets it go.
   dependencies_.route(model, [weak = std::weak_ptr(call)](const Result<models::VersionRef>& version) {
     if (const auto routed = weak.lock()) routed->routed(version);
@@ -63,17 +65,17 @@ bool Gateway::enter(const std::shared_ptr<Call>& call) {
 
 void Gateway::leave(Call& call) {
   const MutexLock lock(mutex_);
-  const auto held = held_conversations_.find(call.conversation());
-  if (held != held_conversations_.end() && held->second == &call) held_conversations_.erase(held);
+  forget_held(call);
   calls_.erase(&call);
   if (calls_.empty()) empty_.notify_all();
 }
 
-void Gateway::remember_conversation(Call& call) {
+void Gateway::remember_conversation(Call& call, const models::VersionRef& version) {
+  streams_.add(call.conversation(), version);
   std::shared_ptr<Call> replaced;
   {
     const MutexLock lock(mutex_);
-    Call*& entry = held_conversations_[call.conversation()];
+    Call*& entry = held_conversations_[{call.conversation(), version}];
     if (entry != nullptr) replaced = calls_[entry].lock();
     entry = &call;
   }
@@ -82,24 +84,48 @@ void Gateway::remember_conversation(Call& call) {
 
 void Gateway::forget_conversation(Call& call) {
   const MutexLock lock(mutex_);
-  const auto held = held_conversations_.find(call.conversation());
-  if (held != held_conversations_.end() && held->second == &call) held_conversations_.erase(held);
+  forget_held(call);
+}
+
+void Gateway::forget_held(Call& call) {
+  auto held = held_conversations_.lower_bound({call.conversation(), {}});
+  for (; held != held_conversations_.end() && held->first.first == call.conversation(); ++held) {
+    if (held->second != &call) continue;
+    held_conversations_.erase(held);
+    return;
+  }
 }
 
 bool Gateway::conversation_is_held(const std::string& conversation) const {
+  const auto owners = streams_.of(conversation);
   const MutexLock lock(mutex_);
-  return held_conversations_.contains(conversation);
+  return !owners.empty() && held_conversations_.contains({conversation, owners.front()});
 }
 
 void Gateway::stop_conversation(const std::string& conversation) {
-  std::shared_ptr<Call> call;
+  const auto owners = streams_.of(conversation);
+  std::vector<std::shared_ptr<Call>> held;
   {
     const MutexLock lock(mutex_);
-    const auto held = held_conversations_.find(conversation);
-    if (held == held_conversations_.end()) return;
-    call = calls_[held->second].lock();
+    for (const auto& owner : owners) {
+      const auto found = held_conversations_.find({conversation, owner});
+      if (found != held_conversations_.end()) held.push_back(calls_[found->second].lock());
+    }
   }
-  if (call != nullptr) call->stop_before_start();
+  for (const auto& call : held) {
+    if (call != nullptr) call->stop_before_start();
+  }
+  for (const auto& owner : owners) end_stream(owner, conversation);
+  streams_.forget(conversation);
+}
+
+void Gateway::end_stream(const models::VersionRef& version, const std::string& conversation) {
+  if (dependencies_.process_routes == nullptr) return;
+  engine::Request stop;
+  stop.method = "DELETE";
+  stop.path = "/v1/stream";
+  stop.params["conv_id"] = stream_key(version, conversation);
+  (void)dependencies_.process_routes->handle(std::move(stop));
 }
 
 void Gateway::begin_shutdown() {

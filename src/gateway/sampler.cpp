@@ -53,7 +53,8 @@ void Sampler::read(const models::VersionRef& version, engine::Engine& engine) {
 
 void Sampler::read_all(const std::vector<models::VersionRef>& versions) {
   for (const auto& version : versions) {
-    const auto lease = manager_.acquire_blocking(version, {.autoload = false, .timeout = kPatience});
+    const auto lease =
+        manager_.acquire_blocking(version, {.make_hot = models::MakeHot::kNothing, .timeout = kPatience});
     if (lease) store(version, lease->engine().sample(kPatience));
   }
   const MutexLock lock(mutex_);

@@ -67,6 +67,7 @@ class ScriptedEngine final : public engine::Engine {
   [[nodiscard]] std::string info_json() const override {
     return R"({"id":")" + model_ + R"(","meta":{"n_ctx":64}})";
   }
+  [[nodiscard]] std::string props_json() override { return R"({"model_alias":")" + model_ + R"("})"; }
   [[nodiscard]] std::shared_ptr<engine::Weights> weights() override {
     struct None final : engine::Weights {
       ByteSize release_pages() override { return {}; }

@@ -38,7 +38,7 @@ void AdminApi::list(RouteCall call) {
 }
 
 Result<models::VersionRef> AdminApi::version_of(const RouteCall& call) const {
-  return services_.resolve(call.path_params.at("id"));
+  return services_.switcher.resolve(call.path_params.at("id"));
 }
 
 void AdminApi::describe(RouteCall call) {

@@ -44,7 +44,9 @@ TEST_F(Admin, BeginsWithoutWaitingWhenToldSo) {
 
 TEST_F(Admin, RefusesBodiesThatItDoesNotUnderstand) {
   for (const char* body : {"[]", "{", R"({"wait":1})", R"({"wiat":true})"}) {
-    EXPECT_EQ(ask("POST", "/admin/v1/models/a/load", body).status, 400) << body;
+    for (const char* what : {"a/load", "a/pin", "no-such-model/unload"}) {
+      EXPECT_EQ(ask("POST", std::string("/admin/v1/models/") + what, body).status, 400) << what << body;
+    }
   }
   EXPECT_EQ(ask("POST", "/admin/v1/config/reload").status, 501);
 }

@@ -122,6 +122,7 @@ std::string admin_event_frame(const telemetry::Event& event) {
                {"version", event.version}};
   for (const auto& [key, value] : event.text) data.emplace(key, value);
   for (const auto& [key, value] : event.numbers) data.emplace(key, value);
+  for (const auto& [key, values] : event.parts) data["parts"][key] = values;
   return fmt::format("id: {}\nevent: {}\ndata: {}\n\n", event.id, event.type, to_text(data));
 }
 

@@ -9,6 +9,7 @@
 #include "http/auth.h"
 #include "http/cors.h"
 #include "http/decorated_exchange.h"
+#include "http/downloads.h"
 #include "http/errors.h"
 #include "http/health.h"
 #include "http/metrics_api.h"
@@ -31,7 +32,9 @@ class App::Impl {
         sampler_(dependencies.manager, dependencies.events),
         gateway_({.manager = dependencies.manager,
                   .executor = pool_,
-                  .route = router(dependencies.switcher),
+                  .route = [this](const std::string& name,
+                                  std::function<void(Resolved)> done) { route(name, std::move(done)); },
+                  .resolve = [this](const std::string& name) { return resolve(name); },
                   .process_routes = dependencies.process_routes,
                   .observer = [this](const gateway::RequestRecord& record) { record_request(record); },
                   .before_release = [this](const auto& version,
@@ -42,12 +45,12 @@ class App::Impl {
                   .switcher = dependencies.switcher,
                   .events = dependencies.events,
                   .gateway = gateway_,
-                  .executor = pool_,
-                  .resolve = resolver(dependencies.switcher)},
+                  .executor = pool_},
         event_streams_(dependencies.events, pool_),
         openai_(services_),
         streams_(services_),
-        router_api_(services_, event_streams_, openai_),
+        downloads_(services_),
+        router_api_(services_, event_streams_, openai_, downloads_),
         metrics_api_(services_, openai_, sampler_, metrics_),
         admin_(services_, event_streams_),
         aliases_(services_),
@@ -103,7 +106,7 @@ class App::Impl {
   void begin_shutdown() {
     health_.set(Readiness::kStopping);
     gateway_.begin_shutdown();
-    router_api_.begin_shutdown();
+    downloads_.cancel_all();
     event_streams_.close();
   }
   void stop_requests() { gateway_.stop_all(); }
@@ -113,20 +116,18 @@ class App::Impl {
  private:
   using Resolved = Result<models::VersionRef>;
 
-  /// With --model any name is the one model's, as in llama-server.
-  std::function<Resolved(std::string_view)> resolver(traffic::Switcher& switcher) const {
-    return [&switcher, single = options_.single_model,
-            only = options_.settings.default_model](std::string_view name) {
-      Resolved found = switcher.resolve(name);
-      return found || !single ? found : switcher.resolve(only);
-    };
+  Resolved resolve(const std::string& name) const {
+    Resolved found = services_.switcher.resolve(name);
+    if (found) return found;
+    if (auto error = downloads_.why_not_ready(name)) return std::unexpected(std::move(*error));
+    return found;
   }
-  std::function<void(const std::string&, std::function<void(Resolved)>)> router(
-      traffic::Switcher& switcher) const {
-    return [&switcher, single = options_.single_model, only = options_.settings.default_model](
-               const std::string& name, std::function<void(Resolved)> done) {
-      switcher.route(single && !switcher.resolve(name) ? only : name, std::move(done));
-    };
+  /// What a request for inference means. With --model any name is the one model's, as in llama-server.
+  void route(const std::string& name, std::function<void(Resolved)> done) const {
+    Resolved found = resolve(name);
+    if (found) return services_.switcher.route(name, std::move(done));
+    if (options_.single_model) return services_.switcher.route(live_.get()->default_model, std::move(done));
+    done(std::move(found));
   }
 
   void record_request(const gateway::RequestRecord& record) {
@@ -152,6 +153,7 @@ class App::Impl {
   EventStreams event_streams_;
   OpenAiApi openai_;
   StreamsApi streams_;
+  Downloads downloads_;
   RouterApi router_api_;
   MetricsApi metrics_api_;
   AdminApi admin_;

@@ -22,7 +22,8 @@ namespace switchyard::http {
 
 struct Route;
 
-/// engine/download.h as function objects, so that http/ needs no llama.cpp. Both or none; each blocks.
+/// engine/download.h as function objects, so that http/ needs no llama.cpp. Each blocks. Offline there is
+/// only `remove`.
 struct DownloadFunctions {
   std::function<Status(const std::string& repo)> check;
   std::function<Status(const std::string& repo,

@@ -30,10 +30,12 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   bool outermost_is_object = false;
   bool outermost_is_array = false;
   bool model_is_text = true;
+  bool wait_is_flag = true;
   std::optional<Error> error;
 
   bool null() override {
     if (is_model()) take_model({});
+    if (is_wait()) wait_is_flag = false;
     return true;
   }
   bool number_integer(number_integer_t) override { return other_value(); }
@@ -43,8 +45,10 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
 
   bool boolean(bool value) override {
     if (depth_ == 1 && key_ == Key::kStream) found.stream = value;
-    if (depth_ == 1 && key_ == Key::kWait) found.wait = value;
-    return other_value();
+    if (!is_wait()) return other_value();
+    found.wait = value;
+    wait_is_flag = true;
+    return true;
   }
   bool string(string_t& value) override {
     if (parsed_text_ != kParsedTexts.end() && depth_of(value) > kDeepestText) {
@@ -52,6 +56,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
                     std::to_string(kDeepestText) + " levels, which is the limit");
     }
     if (is_model()) take_model(std::move(value));
+    if (is_wait()) wait_is_flag = false;
     return true;
   }
   bool start_object(std::size_t) override {
@@ -88,12 +93,14 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   enum class Key : std::uint8_t { kOther, kModel, kStream, kWait };
 
   [[nodiscard]] bool is_model() const { return depth_ == 1 && key_ == Key::kModel; }
+  [[nodiscard]] bool is_wait() const { return depth_ == 1 && key_ == Key::kWait; }
   void take_model(std::string name) {
     found.model = std::move(name);
     model_is_text = true;
   }
   bool other_value() {
     if (is_model()) model_is_text = false;
+    if (is_wait()) wait_is_flag = false;
     return true;
   }
   bool go_down() {
@@ -112,16 +119,21 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   decltype(kParsedTexts)::const_iterator parsed_text_ = kParsedTexts.end();  ///< the last key, if it is one
 };
 
-}  // namespace
-
-Result<BodyRouting> route_body(std::string_view body, Outermost outermost) {
-  RoutingReader reader;
+Status read(std::string_view body, Outermost outermost, RoutingReader& reader) {
   if (!Json::sax_parse(body, &reader)) return std::unexpected(std::move(*reader.error));
   const bool array_will_do = outermost == Outermost::kObjectOrArray && reader.outermost_is_array;
   if (!reader.outermost_is_object && !array_will_do) {
     return fail(ErrorCode::kInvalidArgument, "the request body must be a JSON object");
   }
   if (!reader.model_is_text) return fail(ErrorCode::kInvalidArgument, "'model' must be a string");
+  return {};
+}
+
+}  // namespace
+
+Result<BodyRouting> route_body(std::string_view body, Outermost outermost) {
+  RoutingReader reader;
+  if (auto sound = read(body, outermost, reader); !sound) return std::unexpected(std::move(sound.error()));
   return std::move(reader.found);
 }
 
@@ -130,7 +142,11 @@ Result<BodyRouting> route_control_body(std::string_view body) {
     return fail(ErrorCode::kTooLarge, "the body of this request may have " +
                                           std::to_string(kLargestControlBody >> 10) + " KiB at most");
   }
-  return route_body(body);
+  RoutingReader reader;
+  if (auto sound = read(body, Outermost::kObject, reader); !sound)
+    return std::unexpected(std::move(sound.error()));
+  if (!reader.wait_is_flag) return fail(ErrorCode::kInvalidArgument, "'wait' must be true or false");
+  return std::move(reader.found);
 }
 
 }  // namespace switchyard::http

@@ -31,7 +31,8 @@ enum class Outermost : std::uint8_t { kObject, kObjectOrArray };
 /// too deeply, and for a model that is no string.
 [[nodiscard]] Result<BodyRouting> route_body(std::string_view body, Outermost outermost = Outermost::kObject);
 
-/// The same for a body of at most kLargestControlBody; kTooLarge above, before anything is read.
+/// The same for a body of at most kLargestControlBody; kTooLarge above, before anything is read. A 'wait'
+/// that is no flag is kInvalidArgument.
 [[nodiscard]] Result<BodyRouting> route_control_body(std::string_view body);
 
 }  // namespace switchyard::http

@@ -1,14 +1,38 @@
 #include "http/downloads.h"
 
+#include <chrono>
 #include <future>
+#include <optional>
 #include <utility>
 
 #include "telemetry/log.h"
 
 namespace switchyard::http {
 namespace {
-const Error kNoDownloads{ErrorCode::kUnimplemented,
-                         "this server was started without downloads: put the file into the models folder"};
+const Error kNoDownloads{
+    ErrorCode::kUnimplemented,
+    "this server downloads nothing (-m or --offline): put the file into the models folder"};
+constexpr Duration kTellEvery = std::chrono::milliseconds(100);  // as llama-server does
+}  // namespace
+
+bool DownloadTally::note(const engine::DownloadProgress& progress, TimePoint now) {
+  const bool is_new = files_.insert_or_assign(progress.url, progress).second;
+  const bool ended = progress.total != 0 && progress.downloaded >= progress.total;
+  if (!is_new && !ended && now - told_ < kTellEvery) return false;
+  told_ = now;
+  return true;
+}
+
+telemetry::Event DownloadTally::event() const {
+  telemetry::Event event;
+  event.type = "download_progress";
+  for (const auto& [url, file] : files_) {
+    const auto done = static_cast<double>(file.downloaded), total = static_cast<double>(file.total);
+    event.parts[url] = {{"done", done}, {"total", total}};
+    event.numbers["downloaded"] += done;
+    event.numbers["total"] += total;
+  }
+  return event;
 }
 
 void Downloads::cancel_all() {
@@ -41,9 +65,19 @@ Status Downloads::start(const std::string& repo) {
 }
 
 void Downloads::fetch(const std::string& repo, const std::shared_ptr<std::atomic<bool>>& cancelled) {
+  Mutex tally_mutex;  // several files are fetched at once
+  DownloadTally tally;
   const auto fetched =
       services_.options.downloads.download(repo, [&](const engine::DownloadProgress& progress) {
-        publish("download_progress", repo, progress);
+        std::optional<telemetry::Event> event;
+        {
+          const MutexLock lock(tally_mutex);
+          if (tally.note(progress, Clock::steady().now())) event = tally.event();
+        }
+        if (event) {
+          event->model = repo;
+          services_.events.publish(std::move(*event));
+        }
         return !cancelled->load();
       });
   if (fetched) {
@@ -106,15 +140,17 @@ std::vector<std::string> Downloads::running() const {
   return names;
 }
 
-void Downloads::publish(std::string type, const std::string& repo, const engine::DownloadProgress& progress) {
+std::optional<Error> Downloads::why_not_ready(const std::string& name) const {
+  const MutexLock lock(mutex_);
+  if (!running_.contains(name)) return std::nullopt;
+  // llama-server's words, with what to wait for.
+  return Error{ErrorCode::kInvalidArgument, "model name=" + name + " is not running: it is being downloaded"};
+}
+
+void Downloads::publish(std::string type, const std::string& repo) {
   telemetry::Event event;
   event.type = std::move(type);
   event.model = repo;
-  if (!progress.url.empty()) {
-    event.text["url"] = progress.url;
-    event.numbers["downloaded"] = static_cast<double>(progress.downloaded);
-    event.numbers["total"] = static_cast<double>(progress.total);
-  }
   services_.events.publish(std::move(event));
 }
 

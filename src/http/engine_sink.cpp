@@ -66,7 +66,7 @@ gateway::Ending EndMark::ending() const {
 
 void EngineSink::respond(gateway::ReplyHead head, std::string body) {
   Response response = to_response(std::move(head));
-  response.body = std::move(body);
+  response.body = rewrite_ ? rewrite_(std::move(body)) : std::move(body);
   exchange_->respond(std::move(response));
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <functional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "gateway/reply_sink.h"
 #include "http/server.h"
@@ -32,11 +35,12 @@ class EndMark {
   bool ended_ = false;
 };
 
-/// Hands an engine's reply to an Exchange.
+/// Hands an engine's reply to an Exchange; the body of one that is no stream as `rewrite` makes it.
 class EngineSink final : public gateway::ReplySink {
  public:
-  EngineSink(ExchangePtr exchange, StreamForm form)
-      : exchange_(std::move(exchange)), form_(form), mark_(form) {}
+  using Rewrite = std::function<std::string(std::string)>;
+  EngineSink(ExchangePtr exchange, StreamForm form, Rewrite rewrite = {})
+      : exchange_(std::move(exchange)), form_(form), rewrite_(std::move(rewrite)), mark_(form) {}
 
   void respond(gateway::ReplyHead head, std::string body) override;
   void start(gateway::ReplyHead head) override;
@@ -51,6 +55,7 @@ class EngineSink final : public gateway::ReplySink {
  private:
   const ExchangePtr exchange_;
   const StreamForm form_;
+  const Rewrite rewrite_;
   EndMark mark_;
   bool started_ = false;
   bool sse_ = false;

@@ -26,7 +26,7 @@ MetricsApi::MetricsApi(Services& services, OpenAiApi& openai, gateway::Sampler& 
 void MetricsApi::add_routes(Router& router) {
   router.add("GET", "/metrics", [this](RouteCall call) {
     if (services_.options.single_model || !call.request().param("model").empty()) {
-      return openai_.get(std::move(call));
+      return openai_.look(std::move(call));
     }
     Response reply;
     reply.content_type = "text/plain; version=0.0.4";

@@ -42,8 +42,6 @@ constexpr std::array<std::string_view, 30> kPostRoutes{"/completion",
                                                        "/lora-adapters",
                                                        "/slots/:id_slot",
                                                        "/props"};
-constexpr std::array<std::string_view, 2> kGetRoutes{"/lora-adapters", "/slots"};
-
 /// Bodies up to this size are read on the loop thread; longer ones would hold up other connections.
 constexpr std::size_t kQuickBody = 64 << 10;
 
@@ -61,7 +59,9 @@ engine::Request engine_request(const RouteCall& call) {
   to.query_string = from.raw_query;
   for (const auto& [name, value] : from.query) to.params[name] = value;
   for (const auto& [name, value] : call.path_params) to.params[name] = value;
-  for (const auto& [name, value] : from.headers) to.headers[name] = value;
+  Headers headers = from.headers;
+  headers.erase("X-Conversation-Id");  // the gateway gives engines their own
+  for (const auto& [name, value] : headers) to.headers[name] = value;
   return to;
 }
 
@@ -69,15 +69,21 @@ void OpenAiApi::add_routes(Router& router) {
   for (const auto path : kPostRoutes) {
     router.add("POST", std::string(path), [this](RouteCall call) { post(std::move(call)); });
   }
-  for (const auto path : kGetRoutes) {
-    router.add("GET", std::string(path), [this](RouteCall call) { get(std::move(call)); });
-  }
+  router.add("GET", "/lora-adapters", [this](RouteCall call) { get(std::move(call)); });
+  router.add("GET", "/slots", [this](RouteCall call) { look(std::move(call)); });
 }
 
 void OpenAiApi::get(RouteCall call) {
-  std::string model = call.request().param("model");
+  gateway::CallOptions options{.model = call.request().param("model"), .make_hot = make_hot(call.request())};
   engine::Request request = engine_request(call);
-  run(std::move(call), std::move(model), std::move(request));
+  run(std::move(call), std::move(options), std::move(request));
+}
+
+void OpenAiApi::look(RouteCall call) {
+  if (services_.options.single_model) return get(std::move(call));
+  gateway::CallOptions options{.model = call.request().param("model"), .make_hot = models::MakeHot::kNothing};
+  engine::Request request = engine_request(call);
+  run(std::move(call), std::move(options), std::move(request));
 }
 
 void OpenAiApi::post(RouteCall call) {
@@ -103,23 +109,26 @@ void OpenAiApi::post_parsed(RouteCall call) {
   auto routing =
       bodyless ? Result<BodyRouting>(BodyRouting{}) : route_body(request.body, outermost_of(call.path));
   if (!routing) return call.exchange->respond(error_reply(routing.error()));
-  std::string model = std::move(routing->model);
-  if (model.empty()) model = call.request().param("model");
-  run(std::move(call), std::move(model), std::move(request));
+  gateway::CallOptions options{.model = std::move(routing->model),
+                               .make_hot = make_hot(call.request()),
+                               .conversation = call.request().header("X-Conversation-Id")};
+  if (options.model.empty()) options.model = call.request().param("model");
+  run(std::move(call), std::move(options), std::move(request));
 }
 
-void OpenAiApi::run(RouteCall call, std::string model, engine::Request request) {
-  const std::shared_ptr<const Settings> settings = services_.live.get();
-  if (model.empty()) model = settings->default_model;
-  if (model.empty()) {
+models::MakeHot OpenAiApi::make_hot(const Request& request) const {
+  const std::string autoload = request.param("autoload");
+  const bool may_load =
+      autoload.empty() ? services_.live.get()->autoload : autoload == "true" || autoload == "1";
+  return may_load ? models::MakeHot::kAnything : models::MakeHot::kInMemory;
+}
+
+void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Request request) {
+  if (options.model.empty()) options.model = services_.live.get()->default_model;
+  if (options.model.empty()) {
     return call.exchange->respond(
         error_reply({ErrorCode::kInvalidArgument, "model name is missing from the request"}));
   }
-  const std::string autoload = call.request().param("autoload");
-  gateway::CallOptions options{
-      .model = std::move(model),
-      .autoload = autoload.empty() ? settings->autoload : autoload == "true" || autoload == "1",
-      .conversation = request.method == "POST" ? call.request().header("X-Conversation-Id") : std::string()};
   auto sink = std::make_shared<EngineSink>(std::move(call.exchange), stream_form(request.path));
   services_.gateway.run(std::move(options), std::move(request), std::move(sink));
 }

@@ -14,11 +14,14 @@ class OpenAiApi {
 
   /// Hands a GET to the model of ?model=, or the default one.
   void get(RouteCall call);
+  /// The same for what only looks at a model: one of several must be hot, and is not made so.
+  void look(RouteCall call);
   void post(RouteCall call);
 
  private:
   void post_parsed(RouteCall call);
-  void run(RouteCall call, std::string model, engine::Request request);
+  [[nodiscard]] models::MakeHot make_hot(const Request& request) const;
+  void run(RouteCall call, gateway::CallOptions options, engine::Request request);
 
   Services& services_;
 };

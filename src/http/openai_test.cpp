@@ -44,6 +44,18 @@ TEST(BodyRouting, AModelIsAString) {
   }
 }
 
+TEST(BodyRouting, WaitIsAFlagOfControlBodies) {
+  EXPECT_TRUE(route_control_body(R"({"wait":true})")->wait);
+  EXPECT_TRUE(route_control_body(R"({"x":{"wait":1},"wait":"no","wait":true})")->wait);
+  for (const char* value : {"1", "0.5", "null", "\"true\"", "[]", "{\"wait\":true}"}) {
+    const std::string body = std::string(R"({"wait":)") + value + "}";
+    const auto routing = route_control_body(body);
+    ASSERT_FALSE(routing) << value;
+    EXPECT_EQ(routing.error().message, "'wait' must be true or false");
+    EXPECT_TRUE(route_body(body)) << "engines have no such key";
+  }
+}
+
 std::string repeat(std::string_view text, std::size_t times) {
   std::string all;
   for (std::size_t i = 0; i < times; ++i) all += text;
@@ -130,8 +142,16 @@ TEST_F(OpenAi, WrongRequestsGetLlamaServersErrors) {
   const auto unknown = ask("POST", "/v1/chat/completions", R"({"model":"bb"})");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(error_type(unknown), "not_found_error");
-  const auto cold = ask("POST", "/v1/chat/completions?autoload=false", R"({"model":"a"})");
+}
+
+TEST_F(OpenAi, WithoutAutoloadAParkedModelAnswersAndAColdOneDoesNot) {
+  const char* const path = "/v1/chat/completions?autoload=false";
+  const auto cold = ask("POST", path, R"({"model":"a"})");
   EXPECT_EQ(cold.status, 400);
+  EXPECT_EQ(json(cold)["error"]["message"], "model is not loaded");
+  load("a");
+  EXPECT_EQ(ask("POST", "/admin/v1/models/a/park").status, 200);
+  EXPECT_EQ(ask("POST", path, R"({"model":"a"})").status, 200);
 }
 
 TEST_F(OpenAi, TheDefaultModelAnswersRequestsWithoutOne) {
@@ -292,6 +312,80 @@ TEST_F(OpenAi, ASessionsRequestOutlivesItsClientWhileItIsHeld) {
   let_load_.count_down();
   answered.wait();
   exchange->answer();
+}
+
+/// llama.cpp's map of streams: tells what it was asked for and finds two streams of each id.
+class FakeStreams final : public engine::ProcessRoutes {
+ public:
+  explicit FakeStreams(std::vector<engine::Request>& seen) : seen_(seen) {}
+  [[nodiscard]] std::unique_ptr<engine::Reply> handle(engine::Request request) override {
+    Json found = Json::array();
+    if (request.path == "/v1/streams/lookup") {
+      const Json body = Json::parse(request.body);
+      for (const Json& id : body["conversation_ids"]) {
+        found.push_back({{"conversation_id", id}});
+        found.push_back({{"conversation_id", id.get<std::string>() + "::old"}});
+      }
+    }
+    seen_.push_back(std::move(request));
+    return std::make_unique<gateway::testing::ScriptedReply>(Script{.body = found.dump()});
+  }
+
+ private:
+  std::vector<engine::Request>& seen_;
+};
+
+TEST_F(OpenAi, ModelsThatAreAskedInOneConversationHaveAStreamEach) {
+  std::vector<engine::Request> streams;
+  process_routes_ = std::make_unique<FakeStreams>(streams);
+  restart({});
+  std::vector<std::string> sessions;
+  answer_ = [&](engine::Request& request) {
+    sessions.push_back(request.headers.at("X-Conversation-Id"));
+    return Script{.body = "{}"};
+  };
+  for (const char* body : {R"({"model":"a"})", R"({"model":"b"})"}) {
+    EXPECT_EQ(ask("POST", "/v1/completions", body, {{"x-conversation-id", "c"}}).status, 200);
+  }
+  ASSERT_EQ(sessions.size(), 2U);
+  EXPECT_NE(sessions[0], sessions[1]);
+
+  EXPECT_EQ(ask("GET", "/v1/stream?conv_id=c").status, 200);
+  EXPECT_EQ(streams.back().params.at("conv_id"), sessions[1]) << "the newest";
+  EXPECT_EQ(ask("GET", "/v1/stream?conv_id=other").status, 200);
+  EXPECT_EQ(streams.back().params.at("conv_id"), "other");
+  EXPECT_EQ(json(ask("POST", "/v1/streams/lookup", R"({"conversation_ids":["c","other",7]})")),
+            (Json::array({{{"conversation_id", "c"}}})));
+
+  streams.clear();
+  EXPECT_EQ(ask("DELETE", "/v1/stream?conv_id=c").status, 204);
+  ASSERT_EQ(streams.size(), 2U) << "a stop ends both";
+  EXPECT_EQ(streams[0].params.at("conv_id"), sessions[1]);
+  EXPECT_EQ(streams[1].params.at("conv_id"), sessions[0]);
+  EXPECT_EQ(json(ask("POST", "/v1/streams/lookup", R"({"conversation_ids":["c"]})")), Json::array());
+}
+
+TEST_F(OpenAi, AHeldRequestIsReplacedByItsOwnModelsNextOneOnly) {
+  hold_loads();
+  const Headers conversation{{"X-Conversation-Id", "c"}};
+  const auto first = begin("POST", "/v1/completions", R"({"model":"a"})", conversation);
+  const auto other = begin("POST", "/v1/completions", R"({"model":"b"})", conversation);
+  const auto second = begin("POST", "/v1/completions", R"({"model":"a"})", conversation);
+  EXPECT_EQ(first->answer().status, 400);
+  EXPECT_EQ(ask("GET", "/v1/stream?conv_id=c").status, 503);
+  EXPECT_FALSE(other->over());
+  EXPECT_EQ(ask("DELETE", "/v1/stream?conv_id=c").status, 204);
+  EXPECT_EQ(other->answer().status, 400);
+  EXPECT_EQ(second->answer().status, 400);
+  let_load_.count_down();
+}
+
+TEST_F(OpenAi, ALookUpThatIsNoJsonIsAnsweredAsTheServerThatThisStandsFor) {
+  const auto as_router = ask("POST", "/v1/streams/lookup", "{");
+  EXPECT_EQ(as_router.status, 200);
+  EXPECT_EQ(as_router.body, "[]");
+  restart({.settings = {.default_model = "a"}, .single_model = true});
+  EXPECT_EQ(ask("POST", "/v1/streams/lookup", "{").status, 400);
 }
 
 TEST_F(OpenAi, AFailedLoadIsTheAnswerOfWhoeverWaitedForIt) {

@@ -56,7 +56,9 @@ void RouterApi::add_routes(Router& router) {
 }
 
 void RouterApi::list(RouteCall call) {
-  if (call.request().param("reload").empty()) return answer_list(call.exchange);
+  // llama-server with one model does not look at `reload`.
+  if (call.request().param("reload").empty() || services_.options.single_model)
+    return answer_list(call.exchange);
   if (!services_.options.reload_catalog) {
     return call.exchange->respond(error_reply(
         {ErrorCode::kUnimplemented, "this server has a fixed list of models, nothing to reload"}));
@@ -74,12 +76,12 @@ void RouterApi::list(RouteCall call) {
 
 void RouterApi::answer_list(const ExchangePtr& exchange) {
   if (services_.options.single_model) {
-    const auto ref = services_.resolve(services_.live.get()->default_model);
+    const auto ref = services_.switcher.resolve(services_.live.get()->default_model);
     const auto model = ref ? services_.manager.describe(ref->model) : std::unexpected(ref.error());
     std::optional<Json> body;
     if (model) {
       const auto version = std::ranges::find(model->versions, *ref, &models::VersionStatus::ref);
-      if (version != model->versions.end()) body = single_list(*version);
+      if (version != model->versions.end()) body = single_list(*model, *version, std::time(nullptr));
     }
     exchange->respond(body ? json_reply(*body) : error_reply(503, "unavailable_error", "Loading model"));
     return;
@@ -92,7 +94,9 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
 void RouterApi::load(RouteCall call) {
   const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
-  const auto ref = services_.resolve(body->model);
+  if (const auto error = downloads_.why_not_ready(body->model))
+    return call.exchange->respond(error_reply(*error));
+  const auto ref = services_.switcher.resolve(body->model);
   if (!ref) {
     return call.exchange->respond(
         error_reply({ErrorCode::kNotFound, "model is not found", ref.error().message}));
@@ -112,10 +116,11 @@ void RouterApi::unload(RouteCall call) {
   const auto body = route_control_body(call.request().body);
   if (!body) return call.exchange->respond(error_reply(body.error()));
   if (downloads_.cancel(body->model)) return call.exchange->respond(json_reply(kSuccess));
-  const auto ref = services_.resolve(body->model);
+  const auto ref = services_.switcher.resolve(body->model);
   if (!ref) {
-    return call.exchange->respond(
-        error_reply({ErrorCode::kInvalidArgument, "model is not found", ref.error().message}));
+    // llama-server's router says 400; its one-model server does not have this path.
+    const auto code = services_.options.single_model ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument;
+    return call.exchange->respond(error_reply({code, "model is not found", ref.error().message}));
   }
   const auto state = state_of(services_.manager, *ref);
   if (!state || !is_running(*state)) {
@@ -127,9 +132,25 @@ void RouterApi::unload(RouteCall call) {
       [] { return json_reply(kSuccess); });
 }
 
+/// As llama-server says while it sleeps, without being woken.
+std::optional<Json> RouterApi::props_of_parked(const std::string& name) const {
+  const auto ref = services_.switcher.resolve(name);
+  const auto model = ref ? services_.manager.describe(ref->model) : std::unexpected(ref.error());
+  if (!model) return std::nullopt;
+  const auto version = std::ranges::find(model->versions, *ref, &models::VersionStatus::ref);
+  if (version == model->versions.end() || version->state != models::State::kParked) return std::nullopt;
+  Json props = Json::parse(*version->props_json, nullptr, false);
+  if (!props.is_object()) return std::nullopt;
+  props["is_sleeping"] = true;
+  return props;
+}
+
 void RouterApi::props(RouteCall call) {
-  if (services_.options.single_model || !call.request().param("model").empty()) {
-    return openai_.get(std::move(call));
+  const bool single = services_.options.single_model;
+  const std::string name = single ? services_.live.get()->default_model : call.request().param("model");
+  if (!name.empty()) {
+    if (const auto props = props_of_parked(name)) return call.exchange->respond(json_reply(*props));
+    return openai_.look(std::move(call));
   }
   call.exchange->respond(json_reply({
       {"role", "router"},

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "http/downloads.h"
 #include "http/event_streams.h"
+#include "http/json.h"
 #include "http/openai.h"
 #include "http/router.h"
 #include "http/services.h"
@@ -12,11 +16,9 @@ namespace switchyard::http {
 /// With --model it is llama-server's one-model face instead.
 class RouterApi {
  public:
-  RouterApi(Services& services, EventStreams& streams, OpenAiApi& openai)
-      : services_(services), streams_(streams), openai_(openai), downloads_(services) {}
+  RouterApi(Services& services, EventStreams& streams, OpenAiApi& openai, Downloads& downloads)
+      : services_(services), streams_(streams), openai_(openai), downloads_(downloads) {}
   void add_routes(Router& router);
-  /// Cancels the downloads.
-  void begin_shutdown() { downloads_.cancel_all(); }
 
  private:
   void list(RouteCall call);
@@ -24,13 +26,14 @@ class RouterApi {
   void load(RouteCall call);
   void unload(RouteCall call);
   void props(RouteCall call);
+  [[nodiscard]] std::optional<Json> props_of_parked(const std::string& name) const;
   void start_download(RouteCall call);
   void remove(RouteCall call);
 
   Services& services_;
   EventStreams& streams_;
   OpenAiApi& openai_;
-  Downloads downloads_;
+  Downloads& downloads_;
 };
 
 }  // namespace switchyard::http

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "http/app_fixture.h"
+#include "http/downloads.h"
 
 namespace switchyard::http {
 namespace {
@@ -65,15 +66,46 @@ TEST_F(RouterFace, AFailedModelIsUnloadedAndSaysSo) {
   EXPECT_EQ(failed["exit_code"], 1);
 }
 
+TEST_F(RouterFace, ListenersHearOfEveryLoadThatFails) {
+  const auto listener = begin("GET", "/models/sse");
+  loader_.during_load = [] { return Status(fail(ErrorCode::kCorruptFile, "broken")); };
+  EXPECT_EQ(ask("POST", "/models/load", R"({"model":"a","wait":true})").status, 422);
+  listener->wait_for(R"({"data":{"exit_code":1,"status":"unloaded"},"event":"status_change","model":"a"})");
+  loader_.during_load = [] { return Status(); };
+  load("b");
+  EXPECT_EQ(ask("POST", "/admin/v1/models/b/park").status, 200);
+  loader_.during_load = [] { return Status(fail(ErrorCode::kInternal, "no memory")); };
+  EXPECT_EQ(ask("POST", "/models/load", R"({"model":"b","wait":true})").status, 500);
+  listener->wait_for(R"({"data":{"exit_code":1,"status":"sleeping"},"event":"status_change","model":"b"})");
+  EXPECT_NE(ask("GET", "/metrics").body.find("switchyard_loads_total{result=\"failed\"} 2"),
+            std::string::npos);
+}
+
 TEST_F(RouterFace, UnknownNamesAndBadBodiesAreRefused) {
   EXPECT_EQ(ask("POST", "/models/load", R"({"model":"zz"})").status, 404);
   EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"zz"})").status, 400);
   EXPECT_EQ(ask("POST", "/models/load", "[").status, 400);
   EXPECT_EQ(ask("POST", "/models/load", "{}").status, 404);
+  EXPECT_EQ(ask("POST", "/models/load", R"({"model":"a","wait":"yes"})").status, 400);
+  EXPECT_EQ(status("a"), "unloaded");
   const auto no_download = ask("POST", "/models", R"({"model":"x/y"})");
   EXPECT_EQ(no_download.status, 501);
   EXPECT_EQ(error_type(no_download), "not_supported_error");
   EXPECT_EQ(ask("GET", "/models?reload=1").status, 501);
+}
+
+TEST_F(RouterFace, InOneModelModeAnUnknownNameIsTheModelForInferenceOnly) {
+  restart({.settings = {.default_model = "a"}, .single_model = true});
+  EXPECT_EQ(ask("POST", "/tokenize", R"({"model":"gpt"})").status, 200);
+  EXPECT_EQ(ask("GET", "/slots?model=gpt").status, 200);
+  for (const char* path : {"/models/load", "/models/unload"}) {
+    EXPECT_EQ(ask("POST", path, R"({"model":"gpt"})").status, 404) << path;
+  }
+  for (const char* change : {"load", "unload", "park", "resume", "pin", "unpin"}) {
+    EXPECT_EQ(ask("POST", std::string("/admin/v1/models/gpt/") + change).status, 404) << change;
+  }
+  EXPECT_EQ(ask("GET", "/admin/v1/models/gpt").status, 404);
+  EXPECT_EQ(manager_->standing({"a", "1"})->state, models::State::kHot);
 }
 
 TEST_F(RouterFace, ReloadAsksTheCatalogAndTellsTheListeners) {
@@ -119,16 +151,61 @@ TEST_F(RouterFace, PropsAreTheRoutersUnlessAModelIsNamed) {
   EXPECT_EQ(props["max_instances"], 4);
   EXPECT_EQ(props["models_autoload"], false);
   EXPECT_EQ(props["build_info"], "b1-abc");
-  EXPECT_EQ(json(ask("GET", "/props?model=a&autoload=1"))["path"], "/props");
+  load("a");
+  EXPECT_EQ(json(ask("GET", "/props?model=a"))["path"], "/props");
+}
+
+TEST_F(RouterFace, LookingAtAModelLoadsAndWakesNothing) {
+  const auto look = [&](const std::string& path) { return ask("GET", path + "?model=a&autoload=true"); };
+  for (const char* path : {"/metrics", "/props", "/slots"}) {
+    EXPECT_EQ(look(path).status, 400) << path;
+    EXPECT_EQ(json(look(path))["error"]["message"], "model is not loaded");
+  }
+  EXPECT_EQ(status("a"), "unloaded");
+  load("a");
+  EXPECT_EQ(look("/slots").status, 200);
+  EXPECT_EQ(ask("POST", "/admin/v1/models/a/park").status, 200);
+  for (const char* path : {"/metrics", "/slots"}) EXPECT_EQ(look(path).status, 400) << path;
+  const Json asleep{{"is_sleeping", true}, {"model_alias", "a"}};
+  EXPECT_EQ(json(look("/props")), asleep) << "as before it was parked";
+  EXPECT_EQ(status("a"), "sleeping");
+  restart({.settings = {.default_model = "a"}, .single_model = true});
+  EXPECT_EQ(json(ask("GET", "/props")), asleep);
+  EXPECT_EQ(manager_->standing({"a", "1"})->state, models::State::kParked);
 }
 
 TEST_F(RouterFace, OneModelModeHasLlamaServersList) {
   restart({.settings = {.default_model = "a"}, .single_model = true});
   EXPECT_EQ(ask("GET", "/v1/models").status, 503);
   load("a");
-  const Json list = json(ask("GET", "/v1/models"));
+  EXPECT_EQ(ask("GET", "/models?reload=1").status, 200);
+  Json list = json(ask("GET", "/v1/models"));
   EXPECT_EQ(list["models"][0]["name"], "a");
-  EXPECT_EQ(list["data"], (Json::array({{{"id", "a"}, {"meta", {{"n_ctx", 64}}}}})));
+  EXPECT_GT(list["data"][0]["created"], 0);
+  list["data"][0].erase("created");
+  EXPECT_EQ(
+      list["data"],
+      (Json::array({{{"id", "a"}, {"meta", {{"n_ctx", 64}}}, {"aliases", {"a"}}, {"tags", Json::array()}}})));
+}
+
+TEST(DownloadTally, TellsAllFilesAndNotTooOften) {
+  using namespace std::chrono_literals;
+  DownloadTally tally;
+  TimePoint now{1h};
+  const auto note = [&](const char* url, std::uint64_t downloaded, Duration later = 0ms) {
+    return tally.note({.url = url, .downloaded = downloaded, .total = 100}, now += later);
+  };
+  EXPECT_TRUE(note("a", 0)) << "a file's beginning";
+  EXPECT_FALSE(note("a", 10, 99ms));
+  EXPECT_TRUE(note("a", 20, 1ms));
+  EXPECT_TRUE(note("a", 100)) << "its end";
+  EXPECT_TRUE(note("b", 0));
+  EXPECT_FALSE(note("b", 30));
+  const telemetry::Event event = tally.event();
+  EXPECT_EQ(event.numbers.at("downloaded"), 130);
+  EXPECT_EQ(event.numbers.at("total"), 200);
+  EXPECT_EQ(event.parts.at("a").at("done"), 100);
+  EXPECT_EQ(event.parts.at("b").at("done"), 30);
 }
 
 TEST_F(RouterFace, DownloadsTellHowFarTheyAreAndCanBeCancelled) {
@@ -155,6 +232,12 @@ TEST_F(RouterFace, DownloadsTellHowFarTheyAreAndCanBeCancelled) {
   listener->wait_for(
       R"({"data":{"progress":{"http://x/f.gguf":{"done":5,"total":10}}},"event":"download_progress","model":"x/y"})");
   EXPECT_EQ(status("x/y"), "downloading");
+  for (const auto& [method, path] :
+       {std::pair{"POST", "/v1/chat/completions"}, {"POST", "/models/load"}, {"GET", "/props?model=x/y"}}) {
+    const auto reply = ask(method, path, R"({"model":"x/y"})");
+    EXPECT_EQ(reply.status, 400) << path;
+    EXPECT_NE(reply.body.find("it is being downloaded"), std::string::npos) << reply.body;
+  }
   EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"x/y"})").status, 200);
   listener->wait_for("download_failed");
   EXPECT_TRUE(cancelled);

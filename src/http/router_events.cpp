@@ -61,7 +61,8 @@ std::optional<std::string> state_frame(const telemetry::Event& event, const mode
   if (to == to_string(models::State::kLoading)) return frame("model_status", name, {{"status", "loading"}});
   if (before == after && to != to_string(models::State::kFailed)) return std::nullopt;
   Json data = {{"status", after}};
-  if (after == "unloaded") data["exit_code"] = to == to_string(models::State::kFailed) ? 1 : 0;
+  const bool load_failed = event.text.contains("error");
+  if (after == "unloaded" || load_failed) data["exit_code"] = load_failed ? 1 : 0;
   if (after == "loaded") {
     if (Json info = info_of(model, event.version); !info.is_null()) data["info"] = std::move(info);
   }
@@ -87,9 +88,11 @@ Json stages_of(const telemetry::Event& event) {
 std::optional<std::string> router_event_frame(const telemetry::Event& event, const Services& services) {
   if (event.type == "models_reload") return frame("models_reload", "*", nullptr);
   if (event.type == "download_progress") {
-    const Json file = {{"done", static_cast<std::uint64_t>(number_of(event, "downloaded"))},
-                       {"total", static_cast<std::uint64_t>(number_of(event, "total"))}};
-    return frame(event.type, event.model, {{"progress", {{text_of(event, "url"), file}}}});
+    Json files = Json::object();
+    for (const auto& [url, file] : event.parts) {
+      for (const auto& [name, bytes] : file) files[url][name] = static_cast<std::uint64_t>(bytes);
+    }
+    return frame(event.type, event.model, {{"progress", std::move(files)}});
   }
   if (event.type == "download_started")
     return frame("model_status", event.model, {{"status", "downloading"}});

@@ -111,10 +111,18 @@ Json router_list(const std::vector<models::ModelStatus>& models, const std::vect
   return {{"data", std::move(data)}, {"object", "list"}};
 }
 
-std::optional<Json> single_list(const models::VersionStatus& version) {
-  const Json info = Json::parse(version.info_json, nullptr, false);
+std::optional<Json> single_list(const models::ModelStatus& model, const models::VersionStatus& version,
+                                std::int64_t now) {
+  Json info = Json::parse(version.info_json, nullptr, false);
   if (!info.is_object()) return std::nullopt;
+  const models::ModelDefinition& definition = model.definition;
   const std::string name = info.value("id", version.ref.model);
+  std::set<std::string> aliases = {name};
+  // Without an alias the engine's name is the file's, and the further names are ours.
+  if (name == definition.id) aliases.insert(definition.extra_names.begin(), definition.extra_names.end());
+  info["aliases"] = aliases;
+  info["tags"] = std::set(definition.tags.begin(), definition.tags.end());
+  info["created"] = now;
   Json capabilities = Json::array({"completion"});
   if (version.inspection && (version.inspection->inp_vision || version.inspection->inp_audio)) {
     capabilities.push_back("multimodal");
@@ -123,7 +131,7 @@ std::optional<Json> single_list(const models::VersionStatus& version) {
   const Json details = {{"parent_model", ""},   {"format", "gguf"},
                         {"family", ""},         {"families", Json::array({""})},
                         {"parameter_size", ""}, {"quantization_level", ""}};
-  const Json model = {{"name", name},
+  const Json entry = {{"name", name},
                       {"model", name},
                       {"modified_at", ""},
                       {"size", ""},
@@ -134,7 +142,7 @@ std::optional<Json> single_list(const models::VersionStatus& version) {
                       {"capabilities", std::move(capabilities)},
                       {"parameters", ""},
                       {"details", details}};
-  return Json{{"models", Json::array({model})}, {"object", "list"}, {"data", Json::array({info})}};
+  return Json{{"models", Json::array({entry})}, {"object", "list"}, {"data", Json::array({info})}};
 }
 
 }  // namespace switchyard::http

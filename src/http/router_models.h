@@ -30,6 +30,7 @@ namespace switchyard::http {
                                const std::vector<traffic::Alias>& names, std::int64_t now);
 
 /// What a one-model llama-server says of its model; none before its first load.
-[[nodiscard]] std::optional<Json> single_list(const models::VersionStatus& version);
+[[nodiscard]] std::optional<Json> single_list(const models::ModelStatus& model,
+                                              const models::VersionStatus& version, std::int64_t now);
 
 }  // namespace switchyard::http

@@ -87,7 +87,7 @@ struct ServerOptions {
   std::vector<std::string> hosts = {"127.0.0.1"};  ///< addresses, names, or paths ending in ".sock"
   std::uint16_t port = 8080;                       ///< 0: a free one, see Server::addresses()
   bool reuse_port = false;
-  std::string tls_key_file;  ///< both or none; Unix sockets stay plain
+  std::string tls_key_file;  ///< both or none; for every host, Unix sockets too
   std::string tls_cert_file;
   ByteSize max_body = ByteSize::mib(512);
   ByteSize max_header = ByteSize(64 << 10);

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <string_view>
 
 #include "base/executor.h"
 #include "engine/api/process_routes.h"
@@ -24,7 +22,6 @@ struct Services {
   telemetry::EventBus& events;
   gateway::Gateway& gateway;
   Executor& executor;  ///< for what may block
-  std::function<Result<models::VersionRef>(std::string_view)> resolve;
   /// For callbacks of the manager, which may come after all this is gone.
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "http/engine_sink.h"
 #include "http/router.h"
 #include "http/services.h"
 
@@ -16,7 +17,7 @@ class StreamsApi {
   void read(RouteCall call);
   void lookup(RouteCall call);
   void stop(RouteCall call);
-  void pass_on(RouteCall call);
+  void pass_on(RouteCall call, engine::Request request, EngineSink::Rewrite rewrite = {});
 
   Services& services_;
 };

@@ -46,6 +46,7 @@ class FakeEngine final : public engine::Engine {
   }
   engine::EngineSample sample(std::chrono::milliseconds) override { return {}; }
   std::string info_json() const override { return "{}"; }
+  std::string props_json() override { return "{}"; }
   std::shared_ptr<engine::Weights> weights() override { return std::make_shared<FakeWeights>(); }
 
  private:

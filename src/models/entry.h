@@ -79,6 +79,7 @@ struct Entry {
   std::unique_ptr<engine::Engine> engine;
   std::shared_ptr<engine::Weights> weights;
   std::shared_ptr<const std::string> info_json;
+  std::shared_ptr<const std::string> props_json;
   std::uint32_t leases = 0;
   std::uint32_t keeps = 0;         ///< stays hot meanwhile, whoever waits for room
   bool uses_pages = false;         ///< an engine of these weights exists or is being made

@@ -120,6 +120,7 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] std::unique_ptr<engine::Reply> handle(engine::Request) override { return nullptr; }
   [[nodiscard]] engine::EngineSample sample(std::chrono::milliseconds) override { return {}; }
   [[nodiscard]] std::string info_json() const override { return "{\"id\":\"" + model_ + "\"}"; }
+  [[nodiscard]] std::string props_json() override { return "{}"; }
   [[nodiscard]] std::shared_ptr<engine::Weights> weights() override { return weights_; }
 
   /// For the time between them the engine must not be destroyed.

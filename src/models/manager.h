@@ -82,8 +82,15 @@ class Keep {
   std::shared_ptr<Entry> entry_;
 };
 
+/// What may be made hot for a lease. Without one: kInvalidArgument "model is not loaded".
+enum class MakeHot : std::uint8_t {
+  kNothing,   ///< only what is hot is leased
+  kInMemory,  ///< what is parked, draining to parked or waited for by others; nothing is loaded from cold
+  kAnything,
+};
+
 struct AcquireOptions {
-  bool autoload = true;                  ///< false: kInvalidArgument "model is not loaded" instead of a load
+  MakeHot make_hot = MakeHot::kAnything;
   std::optional<Duration> timeout = {};  ///< gives kTimeout to the waiter; none = waits for the load
   bool ends_unwanted_load = false;       ///< cancelled as the last who waits, its load is cancelled too
 };
@@ -107,7 +114,8 @@ struct LeaveOptions {
 };
 
 struct Counters {
-  std::uint64_t loads_ok = 0, loads_failed = 0, loads_cancelled = 0;
+  std::uint64_t loads_ok = 0, loads_cancelled = 0;
+  std::uint64_t loads_failed = 0;                  ///< those of bad files and of what can never fit, too
   std::map<std::string, std::uint64_t> evictions;  ///< by reason: "models_max", "memory", "idle", "request"
 };
 

@@ -279,7 +279,8 @@ Manager::Impl::StatusDraft Manager::Impl::draft(const Model& model) const {
                          .error = entry->error,
                          .progress = entry->progress,
                          .last_load_time = entry->last_load,
-                         .info_json = {}};
+                         .info_json = {},
+                         .props_json = entry->props_json};
     const bool at_hand = entry->state() == State::kHot || entry->state() == State::kParked;
     if (at_hand && entry->leases == 0) status.idle_for = time - entry->used_at;
     draft.versions.push_back({std::move(status), entry->inspection, entry->info_json});

@@ -108,6 +108,8 @@ class Manager::Impl {
   // manager_residency.cpp: carrying out.
   void transition(Entry& entry, State to, std::string_view cause, const Error* error = nullptr)
       REQUIRES(mutex_);
+  void tell_state(const Entry& entry, State from, std::string_view cause, const Error* error)
+      REQUIRES(mutex_);
   void begin_inspection(const EntryPtr& entry) REQUIRES(mutex_);
   void inspected(Entry& entry, Result<engine::Inspection> result) REQUIRES(mutex_);
   void refuse(Entry& entry, const Error& error) REQUIRES(mutex_);

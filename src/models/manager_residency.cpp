@@ -54,7 +54,12 @@ void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, c
     telemetry::log_error("models", "{}: {}", entry.ref.to_string(), moved.error().message);
     return;
   }
-  const TimePoint time = now();
+  tell_state(entry, from, cause, error);
+  entry.since = now();
+}
+
+void Manager::Impl::tell_state(const Entry& entry, State from, std::string_view cause, const Error* error) {
+  const State to = entry.state();
   telemetry::Event event;
   event.type = "state";
   event.model = entry.ref.model;
@@ -63,13 +68,12 @@ void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, c
                 {"to", std::string(to_string(to))},
                 {"cause", std::string(cause)}};
   if (error != nullptr) event.text["error"] = error->to_string();
-  event.numbers["duration_ms"] = in_ms(time - entry.since);
+  event.numbers["duration_ms"] = in_ms(now() - entry.since);
   if (to == State::kHot && from == State::kWarming) {
-    event.numbers["load_ms"] = in_ms(time - entry.load_began);
+    event.numbers["load_ms"] = in_ms(now() - entry.load_began);
     event.text["origin"] = entry.weights_were_held ? "parked" : "cold";
     describe_size(entry, event);
   }
-  entry.since = time;
   queue([this, event = std::move(event)]() mutable { dependencies_.events.publish(std::move(event)); });
 }
 
@@ -129,8 +133,13 @@ void Manager::Impl::remember_error(Entry& entry, const Error& error) {
 void Manager::Impl::refuse(Entry& entry, const Error& error) {
   const bool preload_without_room = error.code == ErrorCode::kUnavailable;
   if (!preload_without_room) {
+    ++counters_.loads_failed;
     remember_error(entry, error);
-    if (entry.state() == State::kCold) transition(entry, State::kFailed, "refused", &error);
+    if (entry.state() == State::kCold) {
+      transition(entry, State::kFailed, "refused", &error);
+    } else if (entry.state() == State::kFailed) {
+      tell_state(entry, State::kFailed, "refused", &error);  // whoever asked again waits for news of it
+    }
   } else {
     telemetry::log_warning("models", "{}", error.message);
   }
@@ -160,10 +169,11 @@ void Manager::Impl::load_task(const EntryPtr& entry, const engine::ModelSpec& sp
   auto engine = dependencies_.loader.load(
       spec, inspection, [&](const engine::LoadProgress& progress) { on_progress(*entry, progress); }, stop);
   std::shared_ptr<engine::Weights> weights;
-  std::shared_ptr<const std::string> info;
+  std::shared_ptr<const std::string> info, props;
   if (engine) {
     weights = (*engine)->weights();
     info = std::make_shared<const std::string>((*engine)->info_json());
+    props = std::make_shared<const std::string>((*engine)->props_json());
   }
   const MutexLock lock(mutex_);
   if (engine && stop.stop_requested()) {  // the stop came too late for the loader
@@ -177,6 +187,7 @@ void Manager::Impl::load_task(const EntryPtr& entry, const engine::ModelSpec& sp
     entry->engine = std::move(*engine);
     entry->weights = std::move(weights);
     entry->info_json = std::move(info);
+    entry->props_json = std::move(props);
     load_succeeded(entry);
   } else {
     entry->uses_pages = false;

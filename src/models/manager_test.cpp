@@ -64,13 +64,48 @@ TEST_F(ManagerTest, RoomForOneIsGivenToTheNextByParkingTheIdleOne) {
   EXPECT_EQ(manager_->reserved(), ByteSize::mib(125));
 }
 
-TEST_F(ManagerTest, NoAutoloadRefusesWhatIsNotHot) {
+TEST_F(ManagerTest, WhatIsColdIsMadeHotOnlyForThoseWhoMayHaveAnythingMadeHot) {
   start({model_called("a")});
-  Answer& answer = ask("a", {.autoload = false});
-  ASSERT_TRUE(answer.error);
-  EXPECT_EQ(answer.error->code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(answer.error->message, "model is not loaded");
+  for (const MakeHot make_hot : {MakeHot::kNothing, MakeHot::kInMemory}) {
+    Answer& answer = ask("a", {.make_hot = make_hot});
+    ASSERT_TRUE(answer.error);
+    EXPECT_EQ(answer.error->code, ErrorCode::kInvalidArgument);
+    EXPECT_EQ(answer.error->message, "model is not loaded");
+  }
+  executor_.run_all();
   EXPECT_EQ(state("a"), State::kCold);
+}
+
+TEST_F(ManagerTest, WhatIsInMemoryIsMadeHotForThoseWhoMayNotLoad) {
+  start({model_called("a")});
+  ask("a");
+  Answer& while_loading = ask("a", {.make_hot = MakeHot::kInMemory});
+  ASSERT_EQ(while_loading.times, 0);
+  executor_.run_all();
+  EXPECT_TRUE(while_loading.lease);
+
+  ASSERT_TRUE(manager_->park(ref("a")));
+  ASSERT_EQ(state("a"), State::kDraining);
+  Answer& while_draining = ask("a", {.make_hot = MakeHot::kInMemory});
+  EXPECT_FALSE(while_draining.error);
+  answers_[0]->lease.release();
+  while_loading.lease.release();
+  executor_.run_all();
+  EXPECT_TRUE(while_draining.lease);
+  while_draining.lease.release();
+
+  ASSERT_TRUE(manager_->park(ref("a")));
+  executor_.run_all();
+  ASSERT_EQ(state("a"), State::kParked);
+  EXPECT_TRUE(ask("a", {.make_hot = MakeHot::kNothing}).error);
+  EXPECT_EQ(state("a"), State::kParked);
+  Answer& while_parked = ask("a", {.make_hot = MakeHot::kInMemory});
+  executor_.run_all();
+  EXPECT_TRUE(while_parked.lease);
+
+  ASSERT_TRUE(manager_->unload(ref("a")));
+  ASSERT_EQ(state("a"), State::kDraining);
+  EXPECT_TRUE(ask("a", {.make_hot = MakeHot::kInMemory}).error) << "it is on its way to cold";
 }
 
 TEST_F(ManagerTest, AWaiterGetsATimeoutAndTheLoadGoesOn) {
@@ -124,6 +159,9 @@ TEST_F(ManagerTest, ABadFileCostsNobodyItsPlace) {
   EXPECT_EQ(state("bad"), State::kFailed);
   world_.fail_inspection("bad", Error{ErrorCode::kNotFound, "gone"});
   EXPECT_EQ(ask_and_run("bad").error->message, "gone");
+  EXPECT_THAT(moves_of("bad"), ElementsAre("failed", "failed")) << "each try is told";
+  EXPECT_EQ(seen_.back().text.at("error"), "gone");
+  EXPECT_EQ(manager_->counters().loads_failed, 2U);
   world_.fail_inspection("bad", std::nullopt);
   EXPECT_TRUE(ask_and_run("bad").lease);
 }

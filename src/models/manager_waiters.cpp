@@ -6,6 +6,30 @@
 
 namespace switchyard::models {
 
+namespace {
+
+/// Loaded as far as its user is concerned, or about to be: somebody else waits for it.
+bool is_in_memory(const Entry& entry) {
+  if (!entry.waiters.empty()) return true;
+  switch (entry.state()) {
+    case State::kLoading:
+    case State::kWarming:
+    case State::kHot:
+    case State::kParked: return true;
+    case State::kDraining: return !entry.drain || entry.drain->to == Residency::kParked;
+    case State::kCold:
+    case State::kUnloading:
+    case State::kFailed: return false;
+  }
+  return false;
+}
+
+bool may_make_hot(MakeHot what, const Entry& entry) {
+  return what == MakeHot::kAnything || (what == MakeHot::kInMemory && is_in_memory(entry));
+}
+
+}  // namespace
+
 Lease Manager::Impl::make_lease(Entry& entry) {
   ++entry.leases;
   ++leases_;
@@ -41,7 +65,7 @@ AcquireTicket Manager::Impl::acquire(const VersionRef& ref, const AcquireOptions
       // as it stands
     } else if ((*entry)->state() == State::kHot) {
       now_or_never = make_lease(**entry);
-    } else if (!options.autoload) {
+    } else if (!may_make_hot(options.make_hot, **entry)) {
       now_or_never = fail(ErrorCode::kInvalidArgument, "model is not loaded");
     } else {
       auto waiter = add_waiter(*entry, Waiter::Kind::kLease);

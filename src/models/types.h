@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -88,6 +89,7 @@ struct VersionStatus {
   std::optional<Duration> idle_for = {};              ///< hot or parked and unused for this long
   std::optional<Duration> last_load_time = {};
   std::string info_json;  ///< the engine's own entry for /v1/models, empty before the first load
+  std::shared_ptr<const std::string> props_json = {};  ///< its GET /props, null before the first load
 };
 
 /// The little of it that decisions need.

@@ -20,6 +20,7 @@ struct Event {
   std::string version;                       ///< version name, empty for all
   std::map<std::string, std::string> text;   ///< further fields: from, to, cause, error, stage, ...
   std::map<std::string, double> numbers;     ///< further fields: duration_ms, progress, ...
+  std::map<std::string, std::map<std::string, double>> parts;  ///< numbers of each: a download's files by URL
 };
 
 /// Hands each event to every subscriber, in order, on the publisher's thread. Any thread.

@@ -138,7 +138,7 @@ class Story {
     switcher_->route(name, [this](const Result<VersionRef>& ref) {
       ++routed_;
       if (!ref || states_[ref->model] != "hot") return;
-      auto lease = manager_->acquire_blocking(*ref, {.autoload = false});
+      auto lease = manager_->acquire_blocking(*ref, {.make_hot = models::MakeHot::kNothing});
       if (lease) leases_.push_back(std::move(*lease));
     });
   }

@@ -98,7 +98,7 @@ class Storm {
     switcher_->route(alias, [this](const Result<VersionRef>& ref) {
       ++told_;
       if (!ref) return;
-      const auto lease = manager_->acquire_blocking(*ref, {.autoload = false});
+      const auto lease = manager_->acquire_blocking(*ref, {.make_hot = models::MakeHot::kNothing});
       if (!lease) return;
       auto& engine = static_cast<FakeEngine&>(lease->engine());
       engine.begin_use();

@@ -142,6 +142,8 @@ class Engine {
   [[nodiscard]] virtual EngineSample sample(std::chrono::milliseconds patience) = 0;
   /// llama-server's entry for /v1/models ("meta", ...) as a JSON object.
   [[nodiscard]] virtual std::string info_json() const = 0;
+  /// llama-server's GET /props; the same as long as the engine lives.
+  [[nodiscard]] virtual std::string props_json() = 0;
   /// A hold on the weights that outlives the engine: parked = this without the engine.
   [[nodiscard]] virtual std::shared_ptr<Weights> weights() = 0;
 };

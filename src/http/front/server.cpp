@@ -44,11 +44,9 @@ class FrontServer final : public Server {
     for (auto& socket : bound.sockets) {
       const std::string scheme = socket.is_unix() ? "unix" : tls_ ? "https" : "http";
       addresses_.push_back(fmt::format("{}://{}", scheme, socket.address()));
-      const bool plain = socket.is_unix() || !tls_;
-      listeners_.push_back(std::make_shared<Listener>(front_.loop, std::move(socket),
-                                                      [this, plain](Socket accepted, std::string remote) {
-                                                        serve(std::move(accepted), std::move(remote), plain);
-                                                      }));
+      listeners_.push_back(std::make_shared<Listener>(
+          front_.loop, std::move(socket),
+          [this](Socket accepted, std::string remote) { serve(std::move(accepted), std::move(remote)); }));
       listeners_.back()->start();
     }
     sweep();
@@ -94,9 +92,9 @@ class FrontServer final : public Server {
   }
 
  private:
-  void serve(Socket socket, std::string remote, bool plain) {
-    const auto connection = plain ? make_plain_connection(front_, std::move(socket), std::move(remote))
-                                  : make_tls_connection(front_, std::move(socket), std::move(remote), *tls_);
+  void serve(Socket socket, std::string remote) {
+    const auto connection = tls_ ? make_tls_connection(front_, std::move(socket), std::move(remote), *tls_)
+                                 : make_plain_connection(front_, std::move(socket), std::move(remote));
     connection->start();
   }
 

@@ -50,7 +50,8 @@ void write_certificate(const std::string& key_file, const std::string& cert_file
 /// A blocking TLS connection over a Client's socket.
 class TlsClient {
  public:
-  explicit TlsClient(std::uint16_t port) : socket_(port), context_(SSL_CTX_new(TLS_client_method())) {
+  /// `server` is a port or the path of a Unix socket.
+  explicit TlsClient(const auto& server) : socket_(server), context_(SSL_CTX_new(TLS_client_method())) {
     const timeval patience{.tv_sec = testing::kPatience.count(), .tv_usec = 0};
     ::setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ssl_.reset(SSL_new(context_.get()));
@@ -150,6 +151,16 @@ TEST_F(TlsTest, AClientThatLeavesIsNoticed) {
   exchange->on_client_gone([gone] { gone->push(true); });
   client.close();
   EXPECT_TRUE(gone->pop());
+}
+
+TEST_F(TlsTest, AUnixSocketSpeaksItToo) {
+  const std::string path = (dir_ / "s.sock").string();
+  options_.hosts = {path};
+  TestServer server(options_);
+  TlsClient client(path);
+  ASSERT_TRUE(client.connected());
+  client.send("GET /a HTTP/1.1\r\n\r\n");
+  EXPECT_TRUE(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
 }
 
 TEST_F(TlsTest, PlainTextAndSilenceDoNoHarm) {

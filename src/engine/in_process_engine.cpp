@@ -127,6 +127,7 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
     engine->keeper_ = std::move(conversations);
     engine->conversations_ = connect_conversations(engine->context_, *engine->keeper_);
   }
+  call_when_idle(engine->context_, end_idle_workers);
   engine->start_loop();
   if (!experience.proven) {
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 0});

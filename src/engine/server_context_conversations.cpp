@@ -30,6 +30,12 @@ struct ProcessTask {
 };
 template struct Reveal<ProcessTask, &server_context_impl::process_single_task>;
 
+struct UpdateSlots {
+  using type = void (server_context_impl::*)();
+  friend type member(UpdateSlots);
+};
+template struct Reveal<UpdateSlots, &server_context_impl::update_slots>;
+
 /// Fewer tokens than this are evaluated again as fast as a state is copied.
 constexpr std::size_t kLeastGain = 32;
 constexpr std::size_t kLeastTokens = 16;
@@ -270,6 +276,17 @@ class Connected final : public SlotConversations {
 };
 
 }  // namespace
+
+void call_when_idle(server_context& context, std::function<void()> idle) {
+  server_context_impl& impl = *context.impl;
+  impl.queue_tasks.on_update_slots([&impl, idle = std::move(idle)] {
+    (impl.*member(UpdateSlots{}))();
+    const auto& slots = impl.*member(Slots{});
+    if (std::none_of(slots.begin(), slots.end(),
+                     [](const server_slot& slot) { return slot.is_processing(); }))
+      idle();
+  });
+}
 
 std::unique_ptr<SlotConversations> connect_conversations(server_context& context, SlotStateKeeper& keeper) {
   return std::make_unique<Connected>(*context.impl, keeper);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <vector>
@@ -61,6 +62,10 @@ class SlotConversations {
   /// Gives the keeper what the slots and the prompt cache hold. Once, after the loop has ended.
   virtual void hand_over() = 0;
 };
+
+/// Has the loop call `idle` whenever none of its slots has work. After the model is loaded and before the
+/// loop starts.
+void call_when_idle(server_context& context, std::function<void()> idle);
 
 /// After the model is loaded and before the loop starts; both must outlive the loop and the result.
 [[nodiscard]] std::unique_ptr<SlotConversations> connect_conversations(server_context& context,

@@ -10,31 +10,34 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <ctime>
 
 #include "common.h"
 #include "llama.h"
 
+// Of OpenMP 5.0's runtime, where llama.cpp was built with one.
+extern "C" int omp_pause_resource_all(int kind) __attribute__((weak));
+
 namespace switchyard::engine {
 namespace {
+
+constexpr int kOmpPauseSoft = 1;
 
 // An engine that is streaming spends a few ms between decodes (sampling, handing out); it still
 // counts as busy for this long, or its neighbour would flap between one thread and all.
 constexpr std::int64_t kStaysBusyNs = 50'000'000;
 constexpr std::size_t kMostEngines = 256;  // beyond these an engine decodes as configured
 
-constexpr std::int64_t kSpinsAfterNs =
-    5'000'000;  // libgomp's workers go on spinning this long after a decode
-constexpr std::int64_t kLoadReadEveryNs = 2'000'000;  // how often other programs are looked at
-constexpr double kLoadAverageNs = 100e6;              // time constant of their average
+constexpr std::int64_t kLookEveryNs = 40'000'000;  // how often other programs are looked at
+constexpr double kAverageNs = 100e6;               // time constant of their average
 
 std::atomic<std::uint32_t> cores = 0;
 std::atomic<std::uint32_t> loads = 0;
 
-/// One per DecodeScope: when this engine last decoded, INT64_MAX while it does, and with how many threads.
+/// One per DecodeScope: when this engine last decoded, INT64_MAX while it does.
 struct alignas(64) Activity {
   std::atomic<bool> taken = false;
   std::atomic<std::int64_t> last_ns = 0;
-  std::atomic<std::int32_t> threads = 0;
 };
 std::array<Activity, kMostEngines> activities;
 std::atomic<std::size_t> used_activities = 0;  // high-water mark of `activities`
@@ -60,37 +63,36 @@ std::uint32_t count_others(std::int64_t now) {
   return others;
 }
 
-/// Threads of ours that run now: decodes with their workers, and loads.
-std::int32_t own_running(std::int64_t now) {
-  std::int32_t running =
-      static_cast<std::int32_t>(loads.load(std::memory_order_relaxed)) + (self.is_load ? 0 : 1);
-  const std::size_t n = used_activities.load(std::memory_order_acquire);
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::int64_t last = activities[i].last_ns.load(std::memory_order_relaxed);
-    const std::int32_t threads = activities[i].threads.load(std::memory_order_relaxed);
-    if (last == 0 || (last < now && now - last > kSpinsAfterNs)) continue;
-    running += &activities[i] == self.activity ? std::max(threads - 1, 0) : threads;
-  }
-  return running;
-}
-
-/// Tasks that run or wait for a processor, on the whole machine; 0 when the system does not say.
-std::int32_t machine_running() {
-  static const int fd = ::open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-  std::array<char, 64> text{};
-  int running = 0;
+/// Processor time that the whole machine has spent, in steps of some 10 ms; 0 when the system does not say.
+std::int64_t machine_time_ns() {
+  static const int fd = ::open("/proc/stat", O_RDONLY | O_CLOEXEC);
+  static const double tick_ns = 1e9 / static_cast<double>(std::max(1L, ::sysconf(_SC_CLK_TCK)));
+  std::array<char, 256> text{};
   if (fd < 0 || ::pread(fd, text.data(), text.size() - 1, 0) <= 0) return 0;
-  return std::sscanf(text.data(), "%*f %*f %*f %d/", &running) == 1 ? running : 0;
+  double user = 0, nice = 0, system = 0, irq = 0, soft = 0;
+  if (std::sscanf(text.data(), "cpu %lf %lf %lf %*f %*f %lf %lf", &user, &nice, &system, &irq, &soft) != 5)
+    return 0;
+  return static_cast<std::int64_t>((user + nice + system + irq + soft) * tick_ns);
 }
 
-/// How many threads of other programs compete, averaged over about 100 ms.
-double foreign_running(std::int64_t now) {
-  static std::atomic<std::int64_t> read_at = 0;
+std::int64_t own_time_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+/// Processors that other programs keep busy, averaged over about 100 ms. Of what they spend and not of who
+/// runs at this moment: a decode begins when its last token has just woken whoever reads it.
+double foreign_busy(std::int64_t now) {
+  static std::atomic<std::int64_t> looked_at = 0, spent_before = 0;
   static std::atomic<double> average = 0;
-  std::int64_t last = read_at.load(std::memory_order_relaxed);
-  if (now - last < kLoadReadEveryNs || !read_at.compare_exchange_strong(last, now)) return average;
-  const double seen = std::max(0, machine_running() - own_running(now));
-  const double weight = 1.0 - std::exp(-static_cast<double>(now - last) / kLoadAverageNs);
+  std::int64_t last = looked_at.load(std::memory_order_relaxed);
+  if (now - last < kLookEveryNs || !looked_at.compare_exchange_strong(last, now)) return average;
+  const std::int64_t spent = std::max<std::int64_t>(0, machine_time_ns() - own_time_ns());
+  const auto window = static_cast<double>(now - last);
+  const double seen = std::max(0.0, static_cast<double>(spent - spent_before.exchange(spent)) / window);
+  if (last == 0) return 0;  // since when, is not known
+  const double weight = 1.0 - std::exp(-window / kAverageNs);
   average = average + weight * (seen - average);
   return average;
 }
@@ -141,6 +143,11 @@ LoadingScope::LoadingScope() {
 LoadingScope::~LoadingScope() {
   --loads;
   self.is_load = false;
+  end_idle_workers();
+}
+
+void end_idle_workers() {
+  if (omp_pause_resource_all != nullptr) omp_pause_resource_all(kOmpPauseSoft);
 }
 
 /// Before and after each decode of an engine's thread.
@@ -149,12 +156,9 @@ static void begin_decode(llama_context* ctx) {
   static const auto machine = static_cast<std::uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   const std::int64_t now = now_ns();
   const Demand demand{
-      .cores = cores, .others = count_others(now), .machine = machine, .foreign = foreign_running(now)};
-  const std::int32_t threads = threads_for(self.threads, demand);
-  const std::int32_t threads_batch = threads_for(self.threads_batch, demand);
-  self.activity->threads.store(std::max(threads, threads_batch), std::memory_order_relaxed);
+      .cores = cores, .others = count_others(now), .machine = machine, .foreign = foreign_busy(now)};
   self.activity->last_ns.store(INT64_MAX, std::memory_order_relaxed);
-  llama_set_n_threads(ctx, threads, threads_batch);
+  llama_set_n_threads(ctx, threads_for(self.threads, demand), threads_for(self.threads_batch, demand));
 }
 
 static void end_decode() {

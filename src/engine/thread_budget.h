@@ -34,12 +34,18 @@ class LoadingScope {
   LoadingScope& operator=(const LoadingScope&) = delete;
 };
 
+/// Ends the workers that this thread's last decode has left waiting; the next one makes them anew (some
+/// 50 us). libgomp counts the threads of all engines, idle ones too: with more of them than processors
+/// nobody spins at a barrier any more, and a token costs a third more. A load does so at its end, an
+/// engine's loop when none of its slots has work.
+void end_idle_workers();
+
 /// What an engine gets: pure, for the tests.
 struct Demand {
   std::uint32_t cores = 1;    ///< to share between engines and loads
   std::uint32_t others = 0;   ///< other busy engines and loads
   std::uint32_t machine = 1;  ///< processors of the machine
-  double foreign = 0;         ///< threads of other programs that run or want to, on average
+  double foreign = 0;         ///< processors that other programs keep busy, on average
 };
 [[nodiscard]] std::int32_t threads_for(std::int32_t configured, const Demand& demand);
 

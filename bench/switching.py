@@ -1,6 +1,8 @@
 """Two models, room for one, against llama-server's router: time to the first token after a change,
 and the memory that it takes."""
 
+import shutil
+
 from common import (GEMMA, SHORT, SMOLLM2, PeakMemory, Table, complete, folder, median, mib, ms, ours, paths, peer,
                     shown, wait_inspected)
 
@@ -45,9 +47,12 @@ def first_loads(table: Table, words) -> None:
             wait_inspected(server, SMOLLM2, GEMMA)
         for _ in range(FIRST_LOADS):
             for model in (SMOLLM2, GEMMA):
-                with ours(*words, data=known) as server:
-                    wait_inspected(server, model)
-                    seen["inspected", model].append(complete(server, model, 1).first)
+                # A copy each time: a server comes back with what the last one had in memory.
+                with folder() as copy:
+                    shutil.copytree(known, copy, dirs_exist_ok=True)
+                    with ours(*words, data=copy) as server:
+                        wait_inspected(server, model)
+                        seen["inspected", model].append(complete(server, model, 1).first)
                 with ours(*words) as server:
                     seen["uninspected", model].append(complete(server, model, 1).first)
                 with peer(*words) as server:

@@ -264,7 +264,8 @@ TEST(ThreadBudget, SharesCoresAndNeverGivesNone) {
 }
 
 TEST(ThreadBudget, LeavesOtherProgramsTheirCores) {
-  EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 0.2}), 2);
+  EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 0.5}), 2);
+  EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 0.65}), 1);
   EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 1.0}), 1);
   EXPECT_EQ(threads_for(2, {.cores = 2, .machine = 2, .foreign = 40}), 1);
   EXPECT_EQ(threads_for(8, {.cores = 8, .machine = 64, .foreign = 50}), 8);

@@ -22,6 +22,9 @@ namespace switchyard::engine {
 namespace {
 
 constexpr int kOmpPauseSoft = 1;
+// A program that wants a whole processor gets two thirds of one beside two threads of ours on two
+// processors; one that reads what we say takes up to half of one.
+constexpr double kTakesACore = 0.6;
 
 // An engine that is streaming spends a few ms between decodes (sampling, handing out); it still
 // counts as busy for this long, or its neighbour would flap between one thread and all.
@@ -101,8 +104,8 @@ double foreign_busy(std::int64_t now) {
 
 std::int32_t threads_for(std::int32_t configured, const Demand& demand) {
   const auto share = static_cast<std::int32_t>(demand.cores / (demand.others + 1));
-  const auto free =
-      static_cast<std::int32_t>(demand.machine) - static_cast<std::int32_t>(std::lround(demand.foreign));
+  const auto taken = static_cast<std::int32_t>(demand.foreign + 1.0 - kTakesACore);
+  const auto free = static_cast<std::int32_t>(demand.machine) - taken;
   return std::clamp(std::min(share, free), 1, std::max(configured, 1));
 }
 

@@ -302,7 +302,7 @@ TEST(LoadProgress, LinesForEvents) {
   EXPECT_EQ(progress_line(Json::array()), "");
 }
 
-config::Catalog catalog_with(std::vector<std::string> versions, std::vector<config::Alias> aliases) {
+config::Catalog catalog_with(const std::vector<std::string>& versions, std::vector<config::Alias> aliases) {
   config::Catalog catalog;
   models::ModelDefinition model{
       .id = "m", .versions = {}, .extra_names = {}, .tags = {}, .source = "config", .settings = {}};

@@ -217,7 +217,7 @@ http::ServerOptions ServerProcess::server_options() const {
   return options;
 }
 
-void ServerProcess::serve(std::function<void(std::string why)> failed) {
+void ServerProcess::serve(const std::function<void(std::string why)>& failed) {
   if (!catalog_.single_model) {
     begin_to_watch();
     return app_->set_ready();

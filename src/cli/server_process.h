@@ -35,7 +35,7 @@ class ServerProcess {
 
   [[nodiscard]] std::vector<std::string> addresses() const { return server_->addresses(); }
   /// Begins to answer. The one model of -m is loaded first; `failed` is called when that fails.
-  void serve(std::function<void(std::string why)> failed);
+  void serve(const std::function<void(std::string why)>& failed);
   [[nodiscard]] Result<std::string> reload() { return reloader_->reload(); }
   /// Not ready first; then finishes what runs and what is held, bounded by the configured time. Blocks.
   void stop();

@@ -13,7 +13,6 @@ namespace switchyard::config {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -52,6 +51,7 @@ class CatalogTest : public testing::Test {
   }
   static std::vector<std::string> ids(const Catalog& catalog) {
     std::vector<std::string> ids;
+    ids.reserve(catalog.models.size());
     for (const auto& model : catalog.models) ids.push_back(model.id);
     return ids;
   }

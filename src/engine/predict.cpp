@@ -114,7 +114,8 @@ class DryModel {
     if (!large) return large;
     const auto half = need_of_made(kLargestMadeContext / 2);
     if (!half) return half;
-    const double steps = static_cast<double>(n_ctx - kLargestMadeContext) / (kLargestMadeContext / 2);
+    constexpr std::uint32_t kStep = kLargestMadeContext / 2;
+    const double steps = static_cast<double>(n_ctx - kLargestMadeContext) / kStep;
     const auto grow = [steps](ByteSize& at_large, ByteSize at_half) {
       at_large +=
           ByteSize(static_cast<std::uint64_t>(steps * static_cast<double>((at_large - at_half).bytes())));

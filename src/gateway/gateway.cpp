@@ -145,12 +145,15 @@ std::size_t Gateway::in_flight() const {
 
 void Gateway::count_lease(const models::VersionRef& version, int change) {
   const MutexLock lock(mutex_);
-  if ((leased_[version] += change) == 0) leased_.erase(version);
+  int& count = leased_[version];
+  count += change;
+  if (count == 0) leased_.erase(version);
 }
 
 std::vector<models::VersionRef> Gateway::leased_versions() const {
   std::vector<models::VersionRef> versions;
   const MutexLock lock(mutex_);
+  versions.reserve(leased_.size());
   for (const auto& [version, count] : leased_) versions.push_back(version);
   return versions;
 }

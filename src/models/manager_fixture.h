@@ -26,17 +26,19 @@ struct Answer {
 };
 
 class ManagerTest : public ::testing::Test {
- protected:
-  ManagerTest() {
-    limits_.models_max = 1;
-    limits_.memory_budget = ByteSize::gib(1);
-    subscription_ = events_.subscribe([this](const telemetry::Event& event) { seen_.push_back(event); });
-  }
+ public:
   ~ManagerTest() override {
     answers_.clear();
     executor_.run_inline();
     manager_.reset();
     EXPECT_EQ(world_.wrongs(), 0);
+  }
+
+ protected:
+  ManagerTest() {
+    limits_.models_max = 1;
+    limits_.memory_budget = ByteSize::gib(1);
+    subscription_ = events_.subscribe([this](const telemetry::Event& event) { seen_.push_back(event); });
   }
 
   Manager& start(std::vector<ModelDefinition> models, Manager::Preload preload = Manager::Preload::kNone) {

@@ -11,9 +11,11 @@ using testing::model_called;
 using testing::ref;
 
 class ResidentSetTest : public testing::ManagerTest {
+ public:
+  ~ResidentSetTest() override { set_.reset(); }
+
  protected:
   ResidentSetTest() { limits_.models_max = 3; }
-  ~ResidentSetTest() override { set_.reset(); }
 
   void watch(ResidentSet::Restore restore) {
     set_.emplace(ResidentSet::Dependencies{*manager_, executor_, events_, state_}, restore);

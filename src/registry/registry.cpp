@@ -134,7 +134,7 @@ Result<models::VersionRef> Registry::add(engine::ModelSpec spec, const std::stri
     if (row.model == spec.model) taken.push_back(row.version);
   }
   if (spec.version.empty()) spec.version = next_number(taken);
-  const models::VersionRef ref{spec.model, spec.version};
+  models::VersionRef ref{spec.model, spec.version};
   if (std::ranges::count(taken, spec.version) > 0) {
     return fail(ErrorCode::kConflict,
                 "there is a version '" + ref.to_string() + "' already, and versions do not change");

@@ -15,7 +15,7 @@
 
 namespace switchyard::traffic::testing {
 
-inline models::ModelDefinition model_with(const std::string& id, std::vector<std::string> versions) {
+inline models::ModelDefinition model_with(const std::string& id, const std::vector<std::string>& versions) {
   models::ModelDefinition model;
   model.id = id;
   model.source = "config";
@@ -28,6 +28,14 @@ inline models::ModelDefinition model_with(const std::string& id, std::vector<std
 
 /// Models a, b and m (versions 1, 2, 3), an alias chat -> a that is hot.
 class SwitcherTest : public ::testing::Test {
+ public:
+  ~SwitcherTest() override {
+    switcher_.reset();
+    executor_.run_inline();
+    manager_.reset();
+    EXPECT_EQ(world_.wrongs(), 0);
+  }
+
  protected:
   SwitcherTest() {
     limits_.memory_budget = ByteSize::gib(1);
@@ -41,12 +49,6 @@ class SwitcherTest : public ::testing::Test {
     EXPECT_TRUE(manager_->load(kA));
     executor_.run_all();
     seen_.clear();
-  }
-  ~SwitcherTest() override {
-    switcher_.reset();
-    executor_.run_inline();
-    manager_.reset();
-    EXPECT_EQ(world_.wrongs(), 0);
   }
 
   /// As after a restart of the server: what is kept is read again.

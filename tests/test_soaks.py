@@ -20,16 +20,19 @@ def uss(server) -> int:
 
 def test_loads_that_fail_among_loads_that_succeed(start, tmp_path):
     """500 of each: whoever is being answered notices nothing, and nothing is kept of what failed."""
-    good = gguf_files.make_talker(tmp_path / "alpha.gguf", "alpha")
-    gguf_files.make_talker(tmp_path / "beta.gguf", "beta")
+    models = tmp_path / "models"
+    models.mkdir()
+    good = gguf_files.make_talker(models / "alpha.gguf", "alpha")
+    gguf_files.make_talker(models / "beta.gguf", "beta")
+    large = gguf_files.make_talker(tmp_path / "large.gguf", "gamma")
     faults = ["truncated", "corrupted-header", "huge-string", "unknown-architecture", "too-large"]
     for fault in faults[:-1]:
-        gguf_files.make_broken(tmp_path, fault, good)
+        gguf_files.make_broken(models, fault, good)
     (tmp_path / "x.yaml").write_text(f"""
-server: {{models_dir: {tmp_path}}}
+server: {{models_dir: {models}}}
 defaults: {{args: {{threads: 1, ctx-size: 512}}}}
 models:
-  - {{id: too-large, file: {good}, args: {{ctx-size: 900000000}}}}
+  - {{id: too-large, file: {large}, args: {{ctx-size: 900000000}}}}
 """)
     server = start("--config", tmp_path / "x.yaml", "--memory-budget", "4GiB")
     stop = threading.Event()

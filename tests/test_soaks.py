@@ -116,10 +116,11 @@ aliases:
             if what == "chat":
                 talk(chance.choice([*words, "chat", "chat", "talker"]))
             elif what == "switch":
+                policy, keep = chance.choice([("availability_preserving", "hot"), ("availability_preserving", "parked"),
+                                              ("resource_preserving", "parked"), ("resource_preserving", "cold")])
                 check(what, server.post("/admin/v1/aliases/chat/switch", {
-                    "to": name, "wait": chance.random() < 0.5, "drain_timeout": "5s",
-                    "policy": chance.choice(["availability_preserving", "resource_preserving"]),
-                    "keep_old": chance.choice(["parked", "cold", "hot"])}))
+                    "to": name, "wait": chance.random() < 0.5, "drain_timeout": "5s", "policy": policy,
+                    "keep_old": keep}))
             elif what == "rollback":
                 check(what, server.post("/admin/v1/aliases/chat/rollback"))
             elif what == "list":

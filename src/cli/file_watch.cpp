@@ -1,7 +1,6 @@
 #include "cli/file_watch.h"
 
 #include <filesystem>
-#include <string_view>
 #include <utility>
 
 #include "registry/registry.h"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 
 #include "config/new_version.h"
@@ -38,57 +39,57 @@ Json changed_models(const config::Catalog& before, const config::Catalog& after)
   return {{"added", added}, {"changed", changed}, {"removed", removed}};
 }
 
+struct Difference {
+  const char* name;
+  bool differs;
+};
+
+Json names_of(std::initializer_list<Difference> differences) {
+  Json names = Json::array();
+  for (const Difference& difference : differences) {
+    if (difference.differs) names.push_back(difference.name);
+  }
+  return names;
+}
+
 Json changed_limits(const models::Limits& a, const models::Limits& b) {
-  Json changed = Json::array();
-  if (a.models_max != b.models_max) changed.push_back("models_max");
-  if (a.memory_budget != b.memory_budget) changed.push_back("memory_budget");
-  if (a.device_budgets != b.device_budgets) changed.push_back("device_budgets");
-  if (a.max_wait != b.max_wait) changed.push_back("max_wait");
-  if (a.min_residency != b.min_residency) changed.push_back("min_residency");
-  if (a.retry_backoff_first != b.retry_backoff_first) changed.push_back("retry_backoff");
-  if (a.retry_backoff_most != b.retry_backoff_most) changed.push_back("retry_backoff_max");
-  return changed;
+  return names_of({{"models_max", a.models_max != b.models_max},
+                   {"memory_budget", a.memory_budget != b.memory_budget},
+                   {"device_budgets", a.device_budgets != b.device_budgets},
+                   {"max_wait", a.max_wait != b.max_wait},
+                   {"min_residency", a.min_residency != b.min_residency},
+                   {"retry_backoff", a.retry_backoff_first != b.retry_backoff_first},
+                   {"retry_backoff_max", a.retry_backoff_most != b.retry_backoff_most}});
 }
 
 /// What http::App::apply() and the end of the server see anew.
 Json changed_settings(const config::Catalog& before, const config::Catalog& after) {
   const config::ServerSettings &a = before.server, &b = after.server;
-  Json changed = Json::array();
-  const auto note = [&](bool differs, const char* name) {
-    if (differs) changed.push_back(name);
-  };
-  note(before.default_model != after.default_model, "default_model");
-  note(a.autoload != b.autoload, "autoload");
-  note(a.api_keys != b.api_keys, "api_keys");
-  note(a.cors_origins != b.cors_origins, "cors_origins");
-  note(a.cors_methods != b.cors_methods, "cors_methods");
-  note(a.cors_headers != b.cors_headers, "cors_headers");
-  note(a.cors_credentials != b.cors_credentials, "cors_credentials");
-  note(a.shutdown_timeout != b.shutdown_timeout, "shutdown_timeout");
-  return changed;
+  return names_of({{"default_model", before.default_model != after.default_model},
+                   {"autoload", a.autoload != b.autoload},
+                   {"api_keys", a.api_keys != b.api_keys},
+                   {"cors_origins", a.cors_origins != b.cors_origins},
+                   {"cors_methods", a.cors_methods != b.cors_methods},
+                   {"cors_headers", a.cors_headers != b.cors_headers},
+                   {"cors_credentials", a.cors_credentials != b.cors_credentials},
+                   {"shutdown_timeout", a.shutdown_timeout != b.shutdown_timeout}});
 }
 
 Json settings_for_the_next_start(const config::Catalog& started, const config::Catalog& after) {
   const config::ServerSettings &a = started.server, &b = after.server;
-  Json changed = Json::array();
-  const auto note = [&](bool differs, const char* name) {
-    if (differs) changed.push_back(name);
-  };
-  note(a.hosts != b.hosts, "host");
-  note(a.port != b.port, "port");
-  note(a.tls_key_file != b.tls_key_file || a.tls_cert_file != b.tls_cert_file, "tls files");
-  note(a.api_prefix != b.api_prefix, "api_prefix");
-  note(a.max_body != b.max_body, "max_body");
-  note(a.write_timeout != b.write_timeout, "write_timeout");
-  note(a.max_calls != b.max_calls, "max_calls");
-  note(a.data_dir != b.data_dir, "data_dir");
-  note(started.limits.conversations != after.limits.conversations ||
-           a.conversations_on_disk != b.conversations_on_disk,
-       "conversations");
-  note(a.cores != b.cores, "cores");
-  note(a.watch != b.watch, "watch");
-  note(a.restore_resident != b.restore_resident, "restore_resident");
-  return changed;
+  return names_of({{"host", a.hosts != b.hosts},
+                   {"port", a.port != b.port},
+                   {"tls files", a.tls_key_file != b.tls_key_file || a.tls_cert_file != b.tls_cert_file},
+                   {"api_prefix", a.api_prefix != b.api_prefix},
+                   {"max_body", a.max_body != b.max_body},
+                   {"write_timeout", a.write_timeout != b.write_timeout},
+                   {"max_calls", a.max_calls != b.max_calls},
+                   {"data_dir", a.data_dir != b.data_dir},
+                   {"conversations", started.limits.conversations != after.limits.conversations ||
+                                         a.conversations_on_disk != b.conversations_on_disk},
+                   {"cores", a.cores != b.cores},
+                   {"watch", a.watch != b.watch},
+                   {"restore_resident", a.restore_resident != b.restore_resident}});
 }
 
 }  // namespace

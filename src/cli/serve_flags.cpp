@@ -19,6 +19,13 @@ struct OwnFlag {
   Status (*read)(const std::string& value, config::OwnOptions& out);
 };
 
+Status read_time(const std::string& value, std::optional<Duration>& out) {
+  const Result<Duration> time = config::parse_duration(value);
+  if (!time) return std::unexpected(time.error());
+  out = *time;
+  return {};
+}
+
 constexpr OwnFlag kOwn[] = {
     {"--config", "FILE", "YAML file: limits, models, aliases (docs/configuration.md)",
      [](const std::string& value, config::OwnOptions& out) -> Status {
@@ -47,20 +54,12 @@ constexpr OwnFlag kOwn[] = {
        return {};
      }},
     {"--shutdown-timeout", "TIME", "longest wait for held and running requests at the end (default: 30s)",
-     [](const std::string& value, config::OwnOptions& out) -> Status {
-       const Result<Duration> time = config::parse_duration(value);
-       if (!time) return std::unexpected(time.error());
-       out.shutdown_timeout = *time;
-       return {};
+     [](const std::string& value, config::OwnOptions& out) {
+       return read_time(value, out.shutdown_timeout);
      }},
     {"--watch", "TIME",
      "looks that often for changed models and configuration, and reloads them (default: never)",
-     [](const std::string& value, config::OwnOptions& out) -> Status {
-       const Result<Duration> time = config::parse_duration(value);
-       if (!time) return std::unexpected(time.error());
-       out.watch = *time;
-       return {};
-     }},
+     [](const std::string& value, config::OwnOptions& out) { return read_time(value, out.watch); }},
 };
 
 /// Takes one of our own flags at `words[i]`, moving `i` over its value. False when it is none of ours.

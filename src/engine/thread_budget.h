@@ -36,7 +36,7 @@ class LoadingScope {
 
 /// Ends the workers that this thread's last decode has left waiting; the next one makes them anew (some
 /// 50 us). libgomp counts the threads of all engines, idle ones too: with more of them than processors
-/// nobody spins at a barrier any more, and a token costs a third more. A load does so at its end, an
+/// nobody spins at a barrier any more, and a token takes 1.5 times as long. A load does so at its end, an
 /// engine's loop when none of its slots has work.
 void end_idle_workers();
 

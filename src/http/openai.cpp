@@ -74,14 +74,17 @@ void OpenAiApi::add_routes(Router& router) {
 }
 
 void OpenAiApi::get(RouteCall call) {
-  gateway::CallOptions options{.model = call.request().param("model"), .make_hot = make_hot(call.request())};
-  engine::Request request = engine_request(call);
-  run(std::move(call), std::move(options), std::move(request));
+  const models::MakeHot allowed = make_hot(call.request());
+  ask(std::move(call), allowed);
 }
 
 void OpenAiApi::look(RouteCall call) {
   if (services_.options.single_model) return get(std::move(call));
-  gateway::CallOptions options{.model = call.request().param("model"), .make_hot = models::MakeHot::kNothing};
+  ask(std::move(call), models::MakeHot::kNothing);
+}
+
+void OpenAiApi::ask(RouteCall call, models::MakeHot allowed) {
+  gateway::CallOptions options{.model = call.request().param("model"), .make_hot = allowed};
   engine::Request request = engine_request(call);
   run(std::move(call), std::move(options), std::move(request));
 }

@@ -19,6 +19,7 @@ class OpenAiApi {
   void post(RouteCall call);
 
  private:
+  void ask(RouteCall call, models::MakeHot allowed);
   void post_parsed(RouteCall call);
   [[nodiscard]] models::MakeHot make_hot(const Request& request) const;
   void run(RouteCall call, gateway::CallOptions options, engine::Request request);

@@ -22,7 +22,7 @@ class ResidentSetTest : public testing::ManagerTest {
     executor_.run_all();
   }
   std::vector<ResidentRow> noted() { return store::ResidentStore(state_).residents().value(); }
-  void note(std::vector<ResidentRow> rows) {
+  void note(const std::vector<ResidentRow>& rows) {
     ASSERT_TRUE(store::ResidentStore(state_).put(rows).has_value());
   }
 

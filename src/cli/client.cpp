@@ -10,7 +10,7 @@ namespace switchyard::cli {
 namespace {
 
 constexpr std::time_t kConnectSeconds = 5;
-constexpr std::time_t kAnswerSeconds = 24 * 3600;  // a load or a reply takes as long as it takes
+constexpr std::time_t kAnswerSeconds = std::time_t{24} * 3600;  // a load or a reply takes as long as it takes
 
 /// The code of that name, or else the first that has this status.
 ErrorCode code_of(std::string_view name, int status) {

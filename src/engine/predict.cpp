@@ -153,12 +153,6 @@ class DryModel {
     add_breakdown(ctx.get(), mparams_, true, need);
     MemoryNeed::Item& host = need.items.front();
     host.vocabulary = ByteSize(heap_ + server_heap());
-    // Without a GPU the file is mapped as a whole, also under tensors that were repacked from it: no more
-    // than the file, in which a tensor that serves as input and output is there once.
-    if (need.items.size() == 1 && host.weights_mapped.bytes() > 0) {
-      host.weights_mapped =
-          std::min(host.weights_mapped + host.weights_private, ByteSize(llama_model_size(model_.get())));
-    }
     made_.emplace(n_ctx, need);
     return need;
   }

@@ -4,20 +4,22 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <algorithm>
 #include <map>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/mutex.h"
+#include "engine/file_mapping.h"
+#include "llama-model.h"
 #include "llama.h"
 
 extern "C" {
 llama_model* __real_llama_model_load_from_file(const char* path, llama_model_params params);
 void __real_llama_model_free(llama_model* model);
+void __real_ggml_backend_tensor_set(ggml_tensor* tensor, const void* data, std::size_t offset,
+                                    std::size_t size);
 }
 
 namespace switchyard::engine {
@@ -45,11 +47,23 @@ std::vector<std::string> split_files(const std::string& path) {
   return files;
 }
 
+std::vector<AddressRange> mappings_of_model(const std::string& path) {
+  std::vector<AddressRange> all;
+  for (const std::string& file : split_files(path)) {
+    const std::vector<AddressRange> of_file = mappings_of(file);
+    all.insert(all.end(), of_file.begin(), of_file.end());
+  }
+  return all;
+}
+
+constexpr std::size_t kLeastHole = std::size_t{256} << 10;  // every hole costs the kernel two more mappings
+
 struct Entry {
   enum class Phase { kLoading, kReady } phase = Phase::kLoading;
   std::string path;
   llama_model* model = nullptr;
   std::size_t holds = 0;
+  std::vector<AddressRange> tensors;  // the parts of the mapped files that are in use
 };
 
 /// The store. Invariant: an entry in kReady has a model and at least one hold; one in kLoading
@@ -80,27 +94,10 @@ void drop_hold(const std::string& key) {
   __real_llama_model_free(last);
 }
 
-/// Calls madvise on this process's read-only shared mappings of `path`; returns their bytes.
-std::uint64_t advise_mappings(const std::string& path, int advice) {
-  struct stat st = {};
-  if (::stat(path.c_str(), &st) != 0) return 0;
-  const std::string real_path = std::filesystem::weakly_canonical(path).string();
-  std::ifstream maps("/proc/self/maps");
-  std::string line;
-  std::uint64_t advised = 0;
-  while (std::getline(maps, line)) {
-    unsigned long long begin = 0;
-    unsigned long long end = 0;
-    unsigned long long inode = 0;
-    char permissions[8] = {};
-    if (std::sscanf(line.c_str(), "%llx-%llx %7s %*x %*x:%*x %llu", &begin, &end, permissions, &inode) != 4) {
-      continue;
-    }
-    if (inode != st.st_ino || std::strcmp(permissions, "r--s") != 0 || !line.ends_with(real_path)) continue;
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): the address comes as text from the kernel
-    if (::madvise(reinterpret_cast<void*>(begin), end - begin, advice) == 0) advised += end - begin;
-  }
-  return advised;
+std::vector<AddressRange> tensors_of(const std::string& key) {
+  Store& s = store();
+  const MutexLock lock(s.mutex);
+  return s.entries.at(key).tensors;
 }
 
 /// Holds on several entries of the store.
@@ -120,10 +117,9 @@ class StoredWeights final : public Weights {
 
   ByteSize release_pages() override {
     ByteSize dropped;
+    // The pages stay in the page cache, and the mappings are read-only: nothing can be lost.
     for (const auto& [key, path] : path_of_key_) {
-      // The pages stay in the page cache, and the mappings are read-only: nothing can be lost.
-      for (const std::string& file : split_files(path))
-        dropped += ByteSize(advise_mappings(file, MADV_DONTNEED));
+      dropped += ByteSize(advise(tensors_of(key), MADV_DONTNEED));
     }
     return dropped;
   }
@@ -175,6 +171,8 @@ struct WeightsScope::State {
   std::string path;
   std::string inspected_key;
   bool file_changed = false;
+  std::string loading;                   // the path of the load in progress
+  std::vector<AddressRange> mappings;    // its files' mappings, once something was copied out of them
   std::vector<std::jthread> populating;  // page tables of found weights, filled while the context is made
   std::map<std::string, std::string> path_of_key;  // one hold each, given up by the destructor
 };
@@ -216,7 +214,8 @@ llama_model* find_or_claim(const std::string& key, const std::string& path) {
 }
 
 /// Ends what find_or_claim began: `model` becomes ready with `holds` holds, or null removes the entry.
-void settle_claim(const std::string& key, llama_model* model, std::size_t holds) {
+void settle_claim(const std::string& key, llama_model* model, std::size_t holds,
+                  std::vector<AddressRange> tensors) {
   Store& s = store();
   const MutexLock lock(s.mutex);
   if (model == nullptr) {
@@ -225,6 +224,7 @@ void settle_claim(const std::string& key, llama_model* model, std::size_t holds)
     Entry& entry = s.entries.at(key);
     entry.model = model;
     entry.holds = holds;
+    entry.tensors = std::move(tensors);
     entry.phase = Entry::Phase::kReady;
   }
   s.changed.notify_all();
@@ -234,6 +234,41 @@ void add_hold(const std::string& key) {
   Store& s = store();
   const MutexLock lock(s.mutex);
   ++s.entries.at(key).holds;
+}
+
+bool lies_in(const std::vector<AddressRange>& ranges, const AddressRange& part) {
+  return std::ranges::any_of(
+      ranges, [&](const AddressRange& range) { return range.begin <= part.begin && part.end <= range.end; });
+}
+
+/// Keeps of the mapped files of a `model` just loaded what is a tensor; returns these parts.
+/// What was copied out is closed: a fault in a tensor maps what lies around it, too, and were the copied
+/// bytes still mapped they would come back one by one. A tensor that was copied and is used as well
+/// (embeddings that are the output matrix) comes back now.
+std::vector<AddressRange> keep_tensors(const llama_model* model, const std::string& path) {
+  std::vector<AddressRange> mappings = mappings_of_model(path);
+  std::vector<AddressRange> tensors;
+  for (const auto& [name, tensor] : llama_internal_get_tensor_map(model)) {
+    const AddressRange pages = pages_of(tensor->data, ggml_nbytes(tensor));
+    if (lies_in(mappings, pages)) tensors.push_back(pages);
+  }
+  std::erase_if(mappings, [&](const AddressRange& mapping) {  // those of another load of the same file
+    return std::ranges::none_of(tensors, [&](const AddressRange& t) { return lies_in({mapping}, t); });
+  });
+  for (const AddressRange& hole : without(mappings, tensors)) {
+    if (hole.end - hole.begin >= kLeastHole) close_off(hole);
+  }
+  advise(tensors, MADV_POPULATE_READ);
+  return tensors;
+}
+
+/// llama.cpp has copied `size` bytes at `data` into a buffer (repacked, or on a GPU). Where they lie in the
+/// mapped file, their pages are given back at once, so that a load is never there twice.
+void give_back_copied(WeightsScope::State& scope, const void* data, std::size_t size) {
+  if (scope.loading.empty()) return;
+  if (scope.mappings.empty()) scope.mappings = mappings_of_model(scope.loading);
+  const AddressRange pages = pages_of(data, size);
+  if (lies_in(scope.mappings, pages)) advise({pages}, MADV_DONTNEED);
 }
 
 llama_model* load_through_store(WeightsScope::State& scope, const char* path, llama_model_params params) {
@@ -256,15 +291,16 @@ llama_model* load_through_store(WeightsScope::State& scope, const char* path, ll
     if (first_in_scope) add_hold(key);
     scope.path_of_key.emplace(key, path);
     if (params.load_mode == LLAMA_LOAD_MODE_AUTO || params.load_mode == LLAMA_LOAD_MODE_MMAP) {
-      scope.populating.emplace_back([files = split_files(path)] {
-        for (const std::string& file : files) advise_mappings(file, MADV_POPULATE_READ);
-      });
+      scope.populating.emplace_back([tensors = tensors_of(key)] { advise(tensors, MADV_POPULATE_READ); });
     }
     on_progress(1.0F, &chain);
     return found;
   }
+  scope.loading = path;
   llama_model* model = __real_llama_model_load_from_file(path, params);
-  settle_claim(key, model, 2);
+  scope.loading.clear();
+  scope.mappings.clear();
+  settle_claim(key, model, 2, model == nullptr ? std::vector<AddressRange>() : keep_tensors(model, path));
   if (model != nullptr) scope.path_of_key.emplace(key, path);
   return model;
 }
@@ -330,5 +366,12 @@ void __wrap_llama_model_free(llama_model* model) {
   } else {
     drop_hold(key);
   }
+}
+
+void __wrap_ggml_backend_tensor_set(ggml_tensor* tensor, const void* data, std::size_t offset,
+                                    std::size_t size) {
+  using namespace switchyard::engine;
+  __real_ggml_backend_tensor_set(tensor, data, offset, size);
+  if (current_scope != nullptr) give_back_copied(*current_scope, data, size);
 }
 }

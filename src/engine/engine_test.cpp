@@ -133,6 +133,15 @@ TEST_F(EngineTest, ParkedWeightsAreFoundAgainAndTheReplyIsTheSame) {
   EXPECT_EQ(content_of((*engine)->handle(chat("Count to five.", false))->take_body()), before);
 }
 
+TEST_F(EngineTest, TheBuffersOfALoadAreKnownBeforeIt) {
+  const auto inspection = inspect(smollm2());
+  ASSERT_TRUE(inspection);
+  ByteSize sum;
+  for (const ByteSize size : inspection->need.host_buffers) sum += size;
+  const MemoryNeed::Item& host = inspection->need.items.front();
+  EXPECT_EQ(sum, host.weights_private + host.context);
+}
+
 TEST_F(EngineTest, OfTheMappedFileOnlyTensorsInUseAreResident) {
   const ModelSpec spec = smollm2();
   const auto inspection = inspect(spec);
@@ -327,6 +336,8 @@ TEST(InspectionJson, RoundTrips) {
                .inp_vision = true,
                .inp_audio = false,
                .details_json = "{}"};
+  i.need.host_buffers = {ByteSize(2), ByteSize(3)};
+  i.context_probes = {1};
   i.need.items.push_back({.device = "host",
                           .weights_mapped = ByteSize(1),
                           .weights_private = ByteSize(2),
@@ -337,6 +348,8 @@ TEST(InspectionJson, RoundTrips) {
   const auto back = inspection_from_json(to_json(Result<Inspection>(i)));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->need.items.front().total(), ByteSize(21));
+  EXPECT_EQ(back->need.host_buffers, i.need.host_buffers);
+  EXPECT_EQ(back->context_probes, i.context_probes);
   EXPECT_EQ(back->resolved_args, i.resolved_args);
   const auto error = inspection_from_json(to_json(Result<Inspection>(fail(ErrorCode::kNotFound, "m", "c"))));
   EXPECT_EQ(error.error().code, ErrorCode::kNotFound);

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/mutex.h"
 #include "common.h"
@@ -20,6 +21,8 @@ class InProcessEngine final : public Engine {
   struct Experience {
     std::string weights_key = {};  ///< what the model's file was inspected as
     ContextProbes probes = {};
+    std::vector<ByteSize> host_buffers =
+        {};               ///< what the load will ask for; empty where it finds its weights held
     bool proven = false;  ///< it has generated; a return from parked needs no second proof
   };
 

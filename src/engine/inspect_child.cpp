@@ -108,8 +108,7 @@ Result<Inspection> inspect_here(const InspectionRequest& request) {
       !predicted) {
     return std::unexpected(predicted.error());
   }
-  if (auto ran = rehearse(request.spec, **params, inspection.file_size); !ran)
-    return std::unexpected(ran.error());
+  if (auto ran = rehearse(request.spec, **params, inspection); !ran) return std::unexpected(ran.error());
   return inspection;
 }
 

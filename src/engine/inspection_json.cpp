@@ -22,7 +22,19 @@ ErrorCode code_from(const std::string& name) {
   return ErrorCode::kInternal;
 }
 
-json need_to_json(const MemoryNeed& need) {
+json sizes_to_json(const std::vector<ByteSize>& sizes) {
+  json list = json::array();
+  for (const ByteSize size : sizes) list.push_back(size.bytes());
+  return list;
+}
+
+std::vector<ByteSize> sizes_from_json(const json& list) {
+  std::vector<ByteSize> sizes;
+  for (const json& bytes : list) sizes.emplace_back(bytes.get<std::uint64_t>());
+  return sizes;
+}
+
+json items_to_json(const MemoryNeed& need) {
   json items = json::array();
   for (const MemoryNeed::Item& i : need.items) {
     items.push_back({{"device", i.device},
@@ -36,8 +48,8 @@ json need_to_json(const MemoryNeed& need) {
   return items;
 }
 
-MemoryNeed need_from_json(const json& items) {
-  MemoryNeed need;
+MemoryNeed need_from_json(const json& items, const json& host_buffers) {
+  MemoryNeed need{.items = {}, .host_buffers = sizes_from_json(host_buffers)};
   const auto size = [](const json& item, const char* key) {
     return ByteSize(item.at(key).get<std::uint64_t>());
   };
@@ -95,7 +107,8 @@ std::string to_json(const Result<Inspection>& answer) {
   }
   const Inspection& i = *answer;
   return json{{"weights_key", i.weights_key},
-              {"need", need_to_json(i.need)},
+              {"need", items_to_json(i.need)},
+              {"host_buffers", sizes_to_json(i.need.host_buffers)},
               {"resolved_args", i.resolved_args},
               {"n_ctx", i.n_ctx},
               {"n_ctx_train", i.n_ctx_train},
@@ -106,6 +119,7 @@ std::string to_json(const Result<Inspection>& answer) {
               {"architecture", i.architecture},
               {"inp_vision", i.inp_vision},
               {"inp_audio", i.inp_audio},
+              {"context_probes", i.context_probes},
               {"details", i.details_json}}
       .dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -119,7 +133,7 @@ Result<Inspection> inspection_from_json(const std::string& text) {
                   e.at("cause").get<std::string>());
     }
     return Inspection{.weights_key = j.at("weights_key").get<std::string>(),
-                      .need = need_from_json(j.at("need")),
+                      .need = need_from_json(j.at("need"), j.at("host_buffers")),
                       .resolved_args = j.at("resolved_args").get<ArgMap>(),
                       .n_ctx = j.at("n_ctx").get<std::uint32_t>(),
                       .n_ctx_train = j.at("n_ctx_train").get<std::uint32_t>(),
@@ -130,6 +144,7 @@ Result<Inspection> inspection_from_json(const std::string& text) {
                       .architecture = j.at("architecture").get<std::string>(),
                       .inp_vision = j.at("inp_vision").get<bool>(),
                       .inp_audio = j.at("inp_audio").get<bool>(),
+                      .context_probes = j.at("context_probes").get<std::vector<int>>(),
                       .details_json = j.at("details").get<std::string>()};
   } catch (const json::exception& e) {
     return fail(ErrorCode::kInternal, "the inspection child answered with something that is no answer",

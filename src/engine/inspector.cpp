@@ -19,7 +19,7 @@ namespace switchyard::engine {
 namespace {
 
 constexpr std::chrono::seconds kInspectionTakesAtMost{60};
-constexpr int kCacheFormat = 2;  // raise when Inspection or the prediction changes
+constexpr int kCacheFormat = 3;  // raise when Inspection or the prediction changes
 
 /// Options whose value is a file that shapes the prediction.
 constexpr const char* kFileOptions[] = {"model",       "mmproj",       "spec-draft-model",  "lora",

@@ -111,7 +111,12 @@ class InProcessLoader final : public EngineLoader {
     const MutexLock lock(*turn);
     // Experience counts for a return from parked, where the weights have been in memory all along.
     InProcessEngine::Experience experience;
-    if (weights_are_held(inspection.weights_key)) experience = known(key);
+    if (weights_are_held(inspection.weights_key)) {
+      experience = known(key);
+    } else {
+      experience.host_buffers = inspection.need.host_buffers;
+    }
+    if (experience.probes.empty()) experience.probes = inspection.context_probes;
     experience.weights_key = inspection.weights_key;
     if (experience.proven) (*params)->warmup = false;
     const std::string name = version_name(spec.model, spec.version);
@@ -120,6 +125,7 @@ class InProcessLoader final : public EngineLoader {
         conversations_ == nullptr ? nullptr : conversations_->open(name, state_shape(inspection)), progress,
         stop);
     if (!engine) return std::unexpected(engine.error());
+    experience.host_buffers.clear();
     remember(key, std::move(experience));
     return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
   }

@@ -12,6 +12,7 @@
 
 #include "common.h"
 #include "engine/bridge.h"
+#include "engine/host_buffers.h"
 #include "engine/rehearsal.h"
 #include "engine/weights_store.h"
 #include "llama-cpp.h"
@@ -57,14 +58,22 @@ bool is_mapped(ggml_backend_buffer_type_t buft, const llama_model_params& mparam
   return maps && llama_supports_mmap() && buft == ggml_backend_cpu_buffer_type();
 }
 
-void add_breakdown(const llama_context* ctx, const llama_model_params& mparams, bool count_weights,
-                   MemoryNeed& need) {
+void add_breakdown(const llama_context* ctx, const llama_model_params& mparams, MemoryNeed& need) {
+  MeasuredBuffers buffers;
   for (const auto& [buft, bytes] : llama_get_memory_breakdown(ctx)) {
     MemoryNeed::Item& item = item_for(need, device_of(buft));
-    if (count_weights)
-      (is_mapped(buft, mparams) ? item.weights_mapped : item.weights_private) += ByteSize(bytes.model);
+    const bool mapped = is_mapped(buft, mparams);
+    (mapped ? item.weights_mapped : item.weights_private) += ByteSize(bytes.model);
     item.context += ByteSize(bytes.context);
     item.compute += ByteSize(bytes.compute);
+    // The mapped weights are one of the buffers that were measured; they are not asked for.
+    const auto file = std::ranges::find_if(buffers.seen, [&](const MeasuredBuffers::Buffer& buffer) {
+      return mapped && buffer.type == buft && buffer.size == bytes.model;
+    });
+    if (file != buffers.seen.end()) buffers.seen.erase(file);
+  }
+  for (const auto& [buft, size] : buffers.seen) {
+    if (device_of(buft) == "host") need.host_buffers.emplace_back(size);
   }
 }
 
@@ -115,6 +124,7 @@ class DryModel {
     const auto half = need_of_made(kLargestMadeContext / 2);
     if (!half) return half;
     constexpr std::uint32_t kStep = kLargestMadeContext / 2;
+    large->host_buffers.clear();  // of another context
     const double steps = static_cast<double>(n_ctx - kLargestMadeContext) / kStep;
     const auto grow = [steps](ByteSize& at_large, ByteSize at_half) {
       at_large +=
@@ -150,7 +160,7 @@ class DryModel {
     }
     MemoryNeed need;
     need.items.push_back({.device = "host"});
-    add_breakdown(ctx.get(), mparams_, true, need);
+    add_breakdown(ctx.get(), mparams_, need);
     MemoryNeed::Item& host = need.items.front();
     host.vocabulary = ByteSize(heap_ + server_heap());
     made_.emplace(n_ctx, need);
@@ -257,6 +267,8 @@ class Whole {
     if (draft_) {
       const auto draft = draft_->need(n_ctx);
       if (!draft) return draft;
+      need->host_buffers.insert(need->host_buffers.end(), draft->host_buffers.begin(),
+                                draft->host_buffers.end());
       for (const MemoryNeed::Item& extra : draft->items) {
         MemoryNeed::Item& item = item_for(*need, extra.device);
         item.weights_private += extra.weights_mapped + extra.weights_private;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include "chat.h"
 #include "common.h"
@@ -70,8 +71,8 @@ Status rehearse_template(const common_params& params, const llama_model* model) 
   return {};
 }
 
-Status rehearse(const ModelSpec& spec, const common_params& params, ByteSize file_size) {
-  if (file_size > kMostRehearsed) return {};
+Status rehearse(const ModelSpec& spec, const common_params& params, Inspection& inspection) {
+  if (inspection.file_size > kMostRehearsed) return {};
   const ChildPhase phase(
       {ErrorCode::kCorruptFile,
        fmt::format("{}: llama.cpp gave up when it ran this model for the first time, in a process set aside "
@@ -83,6 +84,7 @@ Status rehearse(const ModelSpec& spec, const common_params& params, ByteSize fil
   auto engine = InProcessEngine::load(std::move(alone), spec.model + "@" + spec.version, experience, nullptr,
                                       [](const LoadProgress&) {}, {});
   if (engine) {
+    inspection.context_probes = std::move(experience.probes);
     // Nothing to tear down is worth the time: this process is about to end.
     (void)engine->release();
     return {};

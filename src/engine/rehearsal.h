@@ -17,7 +17,8 @@ namespace switchyard::engine {
 
 /// Loads the model with its companions (projector, draft, adapters) and lets it generate, on the
 /// processor, with a small context and one thread. Files above 4 GiB are let through: to run them
-/// here would cost too much. Errors: kCorruptFile.
-[[nodiscard]] Status rehearse(const ModelSpec& spec, const common_params& params, ByteSize file_size);
+/// here would cost too much. `inspection` has the file's size and is told what was seen of the contexts.
+/// Errors: kCorruptFile.
+[[nodiscard]] Status rehearse(const ModelSpec& spec, const common_params& params, Inspection& inspection);
 
 }  // namespace switchyard::engine

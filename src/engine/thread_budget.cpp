@@ -17,6 +17,7 @@
 
 // Of OpenMP 5.0's runtime, where llama.cpp was built with one.
 extern "C" int omp_pause_resource_all(int kind) __attribute__((weak));
+extern "C" void omp_set_num_threads(int n) __attribute__((weak));
 
 namespace switchyard::engine {
 namespace {
@@ -55,15 +56,20 @@ thread_local Self self;
 
 std::int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-std::uint32_t count_others(std::int64_t now) {
-  std::uint32_t others = loads.load(std::memory_order_relaxed) - (self.is_load ? 1 : 0);
+/// Engines that decode, this thread's own left out.
+std::uint32_t count_engines(std::int64_t now) {
+  std::uint32_t engines = 0;
   const std::size_t n = used_activities.load(std::memory_order_acquire);
   for (std::size_t i = 0; i < n; ++i) {
     if (&activities[i] == self.activity) continue;
     const std::int64_t last = activities[i].last_ns.load(std::memory_order_relaxed);
-    if (last > now || now - last < kStaysBusyNs) others += last != 0 ? 1 : 0;
+    if (last > now || now - last < kStaysBusyNs) engines += last != 0 ? 1 : 0;
   }
-  return others;
+  return engines;
+}
+
+std::uint32_t count_others(std::int64_t now) {
+  return count_engines(now) + loads.load(std::memory_order_relaxed) - (self.is_load ? 1 : 0);
 }
 
 /// Processor time that the whole machine has spent, in steps of some 10 ms; 0 when the system does not say.
@@ -149,17 +155,27 @@ LoadingScope::~LoadingScope() {
   end_idle_workers();
 }
 
+bool an_engine_decodes() { return count_engines(now_ns()) > 0; }
+
 void end_idle_workers() {
   if (omp_pause_resource_all != nullptr) omp_pause_resource_all(kOmpPauseSoft);
+}
+
+static Demand demand_now() {
+  static const auto machine = static_cast<std::uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  const std::int64_t now = now_ns();
+  return {.cores = cores, .others = count_others(now), .machine = machine, .foreign = foreign_busy(now)};
+}
+
+void share_openmp_threads() {
+  if (cores == 0 || omp_set_num_threads == nullptr) return;
+  omp_set_num_threads(threads_for(static_cast<std::int32_t>(cores.load()), demand_now()));
 }
 
 /// Before and after each decode of an engine's thread.
 static void begin_decode(llama_context* ctx) {
   if (self.activity == nullptr || cores == 0) return;
-  static const auto machine = static_cast<std::uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
-  const std::int64_t now = now_ns();
-  const Demand demand{
-      .cores = cores, .others = count_others(now), .machine = machine, .foreign = foreign_busy(now)};
+  const Demand demand = demand_now();
   self.activity->last_ns.store(INT64_MAX, std::memory_order_relaxed);
   llama_set_n_threads(ctx, threads_for(self.threads, demand), threads_for(self.threads_batch, demand));
 }

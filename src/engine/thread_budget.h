@@ -34,6 +34,13 @@ class LoadingScope {
   LoadingScope& operator=(const LoadingScope&) = delete;
 };
 
+/// Whether an engine other than this thread's own decodes, or has in the last moments.
+[[nodiscard]] bool an_engine_decodes();
+
+/// Before work that OpenMP spreads by itself, on this thread: as many threads as the budget leaves it now. So
+/// is the repacking of weights, tensor by tensor.
+void share_openmp_threads();
+
 /// Ends the workers that this thread's last decode has left waiting; the next one makes them anew (some
 /// 50 us). libgomp counts the threads of all engines, idle ones too: with more of them than processors
 /// nobody spins at a barrier any more, and a token takes 1.5 times as long. A load does so at its end, an

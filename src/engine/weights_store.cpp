@@ -12,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "engine/file_mapping.h"
+#include "engine/thread_budget.h"
 #include "llama-model.h"
 #include "llama.h"
 
@@ -265,7 +266,6 @@ std::vector<AddressRange> keep_tensors(const llama_model* model, const std::stri
 /// llama.cpp has copied `size` bytes at `data` into a buffer (repacked, or on a GPU). Where they lie in the
 /// mapped file, their pages are given back at once, so that a load is never there twice.
 void give_back_copied(WeightsScope::State& scope, const void* data, std::size_t size) {
-  if (scope.loading.empty()) return;
   if (scope.mappings.empty()) scope.mappings = mappings_of_model(scope.loading);
   const AddressRange pages = pages_of(data, size);
   if (lies_in(scope.mappings, pages)) advise({pages}, MADV_DONTNEED);
@@ -371,7 +371,9 @@ void __wrap_llama_model_free(llama_model* model) {
 void __wrap_ggml_backend_tensor_set(ggml_tensor* tensor, const void* data, std::size_t offset,
                                     std::size_t size) {
   using namespace switchyard::engine;
+  const bool loading = current_scope != nullptr && !current_scope->loading.empty();
+  if (loading) share_openmp_threads();
   __real_ggml_backend_tensor_set(tensor, data, offset, size);
-  if (current_scope != nullptr) give_back_copied(*current_scope, data, size);
+  if (loading) give_back_copied(*current_scope, data, size);
 }
 }

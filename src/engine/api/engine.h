@@ -50,6 +50,7 @@ struct MemoryNeed {
     }
   };
   std::vector<Item> items;  ///< one per device, "host" first
+  std::vector<ByteSize> host_buffers = {};  ///< of these bytes, the buffers that the load asks the host for
 };
 
 /// What is learnt of a version without loading it.
@@ -66,6 +67,7 @@ struct Inspection {
   std::string architecture;
   bool inp_vision = false;
   bool inp_audio = false;
+  std::vector<int> context_probes = {};  ///< what llama.cpp's trials of its contexts said (engine/context_probe.h)
   std::string details_json;  ///< GGUF metadata and tensor types, as `switchyard inspect --json` prints
 };
 

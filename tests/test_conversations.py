@@ -142,6 +142,35 @@ def test_versions_do_not_share_and_what_is_removed_is_gone(start, real_models, t
     wait_until(lambda: len(files(data)) == 1, "the file of the version removed meanwhile to go")
 
 
+@BOTH
+def test_other_settings_in_place_keep_weights_and_conversations(start, real_models, tmp_path, model):
+    """Another context size, then other slots: the weights are not loaded again, the conversation goes on; what
+    cannot be is refused and changes nothing."""
+    config = tmp_path / "switchyard.yaml"
+
+    def settings(**args):
+        rows = "".join(f", {name.replace('_', '-')}: {value}" for name, value in args.items())
+        config.write_text(f"models:\n  - {{id: m, file: {real_models / model}.gguf, args: {{threads: 1{rows}}}}}\n")
+        return server and server.post("/admin/v1/config/reload")
+
+    server = None
+    settings(ctx_size=2048)
+    server = start("--config", config, "--models-max", 1)
+    talk = Conversation("m").say(server)
+    for args, question in (({"ctx_size": 4096}, QUESTIONS[0]), ({"ctx_size": 4096, "parallel": 2, "kv_unified": "true"},
+                                                               QUESTIONS[1])):
+        log = admin.events(server)
+        assert settings(**args).status_code == 200
+        back = log.wait(admin.reached("m", "hot"), "the model with its new settings")
+        log.close()
+        assert back["origin"] == "parked" and back["n_ctx"] == 4096
+        talk.continued(server, question)
+    refused = settings(ctx_size=4096, lora=tmp_path / "absent.gguf")
+    assert refused.status_code == 400 and "absent.gguf" in refused.text
+    assert admin.state(server, "m") == "hot"
+    talk.continued(server, QUESTIONS[2])
+
+
 def test_a_damaged_file_is_removed_and_the_rest_goes_on(start, real_models, tmp_path):
     words = ("--models-dir", real_models, "--data-dir", tmp_path, *EXACT)
     server = start(*words)

@@ -191,6 +191,8 @@ Result<std::string> Reloader::reload() {
   config::ServerSettings exposed = next->server;
   exposed.hosts = started_.server.hosts;  // it goes on listening there
   if (const Status closed = config::check_exposure(exposed); !closed) return refuse(closed.error());
+  if (const Status loadable = dependencies_.manager.check(next->models); !loadable)
+    return refuse(loadable.error());
   if (const Status applied = apply(*next, models::Manager::Preload::kAdded); !applied)
     return refuse(applied.error());
   models::Limits limits = next->limits;

@@ -114,11 +114,13 @@ std::string to_json(const Result<Inspection>& answer) {
               {"n_ctx_train", i.n_ctx_train},
               {"n_layers", i.n_layers},
               {"n_slots", i.n_slots},
+              {"n_streams", i.n_streams},
               {"n_params", i.n_params},
               {"file_size", i.file_size.bytes()},
               {"architecture", i.architecture},
               {"inp_vision", i.inp_vision},
               {"inp_audio", i.inp_audio},
+              {"context_shapes_state", i.context_shapes_state},
               {"context_probes", i.context_probes},
               {"details", i.details_json}}
       .dump(-1, ' ', false, json::error_handler_t::replace);
@@ -139,11 +141,13 @@ Result<Inspection> inspection_from_json(const std::string& text) {
                       .n_ctx_train = j.at("n_ctx_train").get<std::uint32_t>(),
                       .n_layers = j.at("n_layers").get<std::uint32_t>(),
                       .n_slots = j.at("n_slots").get<std::uint32_t>(),
+                      .n_streams = j.at("n_streams").get<std::uint32_t>(),
                       .n_params = j.at("n_params").get<std::uint64_t>(),
                       .file_size = ByteSize(j.at("file_size").get<std::uint64_t>()),
                       .architecture = j.at("architecture").get<std::string>(),
                       .inp_vision = j.at("inp_vision").get<bool>(),
                       .inp_audio = j.at("inp_audio").get<bool>(),
+                      .context_shapes_state = j.at("context_shapes_state").get<bool>(),
                       .context_probes = j.at("context_probes").get<std::vector<int>>(),
                       .details_json = j.at("details").get<std::string>()};
   } catch (const json::exception& e) {

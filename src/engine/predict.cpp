@@ -4,10 +4,12 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "common.h"
@@ -183,6 +185,17 @@ class DryModel {
   std::uint64_t heap_ = 0;
   mutable std::map<std::uint32_t, MemoryNeed> made_;  // by context size
 };
+
+/// Models that were trained for one context and stretched to another choose their rotary factors by the size
+/// of the context in use.
+bool stretches_positions(const llama_model* model) {
+  for (std::int32_t i = 0; i < llama_model_meta_count(model); ++i) {
+    std::array<char, 256> key{};
+    llama_model_meta_key_by_index(model, i, key.data(), key.size());
+    if (std::string_view(key.data()).ends_with(".rope.scaling.original_context_length")) return true;
+  }
+  return false;
+}
 
 /// Projector and adapters: private bytes beside the main model, whatever the context.
 Result<MemoryNeed> projector_and_adapters(const common_params& params, Inspection& inspection) {
@@ -370,10 +383,12 @@ Status predict_memory(const ModelSpec& spec, const InspectOptions& options, Byte
   inspection.resolved_args["cache-ram"] = std::to_string(params.cache_ram_mib);
   if (params.n_gpu_layers >= 0)
     inspection.resolved_args["n-gpu-layers"] = std::to_string(params.n_gpu_layers);
+  inspection.context_shapes_state = stretches_positions(whole->model().model());
   inspection.n_ctx = static_cast<std::uint32_t>(params.n_ctx);
   inspection.n_ctx_train = whole->model().trained_context();
   inspection.n_layers = static_cast<std::uint32_t>(llama_model_n_layer(whole->model().model()));
   inspection.n_slots = static_cast<std::uint32_t>(params.n_parallel);
+  inspection.n_streams = params.kv_unified ? 1 : inspection.n_slots;
   inspection.n_params = llama_model_n_params(whole->model().model());
   return {};
 }

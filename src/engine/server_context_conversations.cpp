@@ -260,6 +260,7 @@ class Connected final : public SlotConversations {
   }
 
   bool load(server_slot& slot, const SlotState& state) const {
+    if (state.tokens.size() >= static_cast<std::size_t>(slot.n_ctx)) return false;  // of a larger context
     if (!load_data(slot, state.main, state.draft)) return false;
     slot.prompt.tokens = server_tokens(state.tokens, context_.mctx != nullptr);
     slot.prompt.checkpoints = to_theirs(state.checkpoints);

@@ -12,13 +12,17 @@
 namespace switchyard::engine {
 namespace {
 
-constexpr int kFormat = 1;  // raise when the meaning of a kept state changes
+constexpr int kFormat = 2;  // raise when the meaning of a kept state changes
 
 /// Options without a say in what a context holds.
 constexpr std::string_view kWithoutEffect[] = {
     "alias", "cache-ram", "load-on-startup", "min-p",         "n-predict", "seed",  "stop-timeout",
     "tags",  "threads",   "temperature",     "threads-batch", "timeout",   "top-k", "top-p",
 };
+
+/// Options that say how much a context holds. A state fits into any in which there is room for it, unless
+/// the model's positions depend on it (Inspection::context_shapes_state).
+constexpr std::string_view kSizes[] = {"batch-size", "ctx-size", "kv-unified", "parallel", "ubatch-size"};
 
 /// Options that name files, or lists of files with a scale ("a.gguf:0.5,b.gguf").
 constexpr std::string_view kFiles[] = {"mmproj",      "spec-draft-model", "lora",
@@ -44,9 +48,11 @@ std::string stamps_of(const std::string& files) {
 }  // namespace
 
 std::string state_shape(const Inspection& inspection) {
-  std::string shape = fmt::format("{};{};{};", kFormat, llama_build_info(), inspection.weights_key);
+  std::string shape = fmt::format("{};{};{};streams={};", kFormat, llama_build_info(), inspection.weights_key,
+                                  inspection.n_streams);
   for (const auto& [name, value] : inspection.resolved_args) {
     if (std::ranges::count(kWithoutEffect, name) > 0) continue;
+    if (!inspection.context_shapes_state && std::ranges::count(kSizes, name) > 0) continue;
     shape += fmt::format("{}={};", name, value);
     if (std::ranges::count(kFiles, name) > 0) shape += stamps_of(value);
   }

@@ -61,10 +61,13 @@ struct Entry {
   bool pinned = false;
 
   Lifecycle life;
-  TimePoint since;                        ///< of the state
-  bool listed = false;                    ///< among the manager's active ones
-  bool gone = false;                      ///< no longer in the catalog: freed as soon as nobody uses it
-  std::shared_ptr<const Entry> replaces;  ///< must have left memory before this one loads
+  TimePoint since;                  ///< of the state
+  bool listed = false;              ///< among the manager's active ones
+  bool gone = false;                ///< no longer in the catalog: freed as soon as nobody uses it
+  std::shared_ptr<Entry> replaces;  ///< must have left memory before this one loads, but see below
+  bool hands_weights_over = false;  ///< gone, and replaced by other settings of the same file: leaves its
+                                    ///< weights in memory until that one is hot or has failed
+  bool silent = false;              ///< gone, and its name's news are its successor's
 
   std::vector<std::shared_ptr<Waiter>> waiters;  ///< oldest first
   std::vector<Leaver> on_left;                   ///< park(), unload() and leave() in progress
@@ -102,6 +105,12 @@ struct Entry {
   std::optional<Duration> last_load;
 
   [[nodiscard]] State state() const { return life.state(); }
+  /// Whether one that replaces it may not load yet. What uses the same weights loads beside replies that
+  /// still run; while none does it waits, because an engine's end gives back its conversations.
+  [[nodiscard]] bool in_the_way() const {
+    if (!hands_weights_over) return !at_rest();
+    return !at_rest() && state() != State::kParked && leases == 0;
+  }
   /// Nothing in memory and nothing going on.
   [[nodiscard]] bool at_rest() const { return state() == State::kCold || state() == State::kFailed; }
   [[nodiscard]] const engine::ModelSpec& spec() const { return definition->versions[version_index]; }

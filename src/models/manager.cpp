@@ -68,6 +68,7 @@ Manager::Manager(Dependencies dependencies, Limits limits)
     : impl_(std::make_unique<Impl>(*this, dependencies, std::move(limits))) {}
 Manager::~Manager() = default;
 
+Status Manager::check(const std::vector<ModelDefinition>& models) { return impl_->check(models); }
 Status Manager::set_catalog(std::vector<ModelDefinition> models, Preload preload) {
   return impl_->set_catalog(std::move(models), preload);
 }

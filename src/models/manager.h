@@ -146,9 +146,15 @@ class Manager {
   Manager& operator=(const Manager&) = delete;
 
   // ---- catalog -----------------------------------------------------------------------------
+  /// Whether versions that are in memory could be loaded with the settings that `models` has for them.
+  /// Blocks for inspections. Errors: those of the first that could not.
+  [[nodiscard]] Status check(const std::vector<ModelDefinition>& models);
   /// Replaces the whole catalog. What did not change is not touched; a version that is gone or
   /// changed drains and is freed. `preload` says which models with that setting are made hot now.
   /// Errors: kInvalidArgument for duplicate names; then nothing has changed.
+  ///
+  /// Other settings of the same file take the place of a hot version without reading it again: the engine
+  /// ends once its replies have, its weights stay until the next one has them, and that is made hot.
   enum class Preload : std::uint8_t { kNone, kAdded, kAll };
   Status set_catalog(std::vector<ModelDefinition> models, Preload preload);
   void set_limits(Limits limits);

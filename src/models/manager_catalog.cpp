@@ -20,6 +20,39 @@ struct Manager::Impl::StatusDraft {
   std::vector<Version> versions;
 };
 
+namespace {
+
+/// Other settings of the same file: what its engine has loaded is of use to the next one.
+bool same_file(const engine::ModelSpec& a, const engine::ModelSpec& b) {
+  const auto file = [](const engine::ModelSpec& spec) {
+    const auto found = spec.args.find("model");
+    return found == spec.args.end() ? std::string() : found->second;
+  };
+  return file(a) == file(b) && a.file_stamp == b.file_stamp && a.sha256 == b.sha256;
+}
+
+}  // namespace
+
+Status Manager::Impl::check(const std::vector<ModelDefinition>& models) {
+  std::vector<engine::ModelSpec> changed;
+  engine::InspectOptions options;
+  {
+    const MutexLock lock(mutex_);
+    options = inspect_options();
+    for (const ModelDefinition& model : models) {
+      for (const engine::ModelSpec& spec : model.versions) {
+        const EntryPtr entry = find({model.id, spec.version});
+        if (entry != nullptr && !entry->at_rest() && entry->spec().args != spec.args) changed.push_back(spec);
+      }
+    }
+  }
+  for (const engine::ModelSpec& spec : changed) {
+    const auto inspected = dependencies_.loader.inspect(spec, options, stop_inspections_.get_token());
+    if (!inspected) return std::unexpected(inspected.error());
+  }
+  return {};
+}
+
 Status Manager::Impl::set_catalog(std::vector<ModelDefinition> models, Preload preload) {
   auto names = make_name_table(models);
   if (!names) return std::unexpected(names.error());
@@ -79,8 +112,12 @@ void Manager::Impl::merge_model(std::shared_ptr<const ModelDefinition> definitio
       entry->definition = definition;
       entry->version_index = i;
       if (replaced != nullptr) {
+        replaced->hands_weights_over =
+            same_file(replaced->spec(), spec) && replaced->weights != nullptr &&
+            (replaced->state() == State::kHot || replaced->state() == State::kDraining);
         retire(replaced, entry);
         entry->replaces = replaced->at_rest() ? replaced->replaces : replaced;
+        if (replaced->hands_weights_over) add_waiter(entry, Waiter::Kind::kLoad);
       }
       added.push_back(entry);
     }
@@ -101,6 +138,7 @@ Manager::Impl::EntryPtr Manager::Impl::take_entry(Model& old, const std::string&
 void Manager::Impl::retire(const EntryPtr& entry, const EntryPtr& successor) {
   entry->gone = true;
   if (successor == nullptr) {
+    release_replaced(*entry);
     queue([this, ref = entry->ref] { dependencies_.loader.forget(ref.model, ref.version); });
     fail_waiters(
         *entry, {ErrorCode::kNotFound, "model '" + entry->ref.to_string() + "' is no longer in the catalog"});
@@ -109,7 +147,8 @@ void Manager::Impl::retire(const EntryPtr& entry, const EntryPtr& successor) {
     for (const auto& waiter : successor->waiters) waiter->entry = successor.get();
     touch(successor);
   }
-  Drain drain{.cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request"};
+  const Residency to = entry->hands_weights_over ? Residency::kParked : Residency::kCold;
+  Drain drain{.cause = DrainCause::kDecided, .to = to, .reason = "request"};
   switch (entry->state()) {
     case State::kCold:
     case State::kFailed:
@@ -119,6 +158,20 @@ void Manager::Impl::retire(const EntryPtr& entry, const EntryPtr& successor) {
     case State::kHot:
     case State::kDraining:
     case State::kParked: begin_drain(entry, std::move(drain)); break;
+  }
+}
+
+/// The one that `entry` replaces has no use any more: `entry` has its weights, or will not load.
+void Manager::Impl::release_replaced(Entry& entry) {
+  const EntryPtr replaced = std::exchange(entry.replaces, nullptr);
+  if (replaced == nullptr) return;
+  release_replaced(*replaced);
+  if (!replaced->hands_weights_over) return;
+  replaced->hands_weights_over = false;
+  replaced->silent = !entry.at_rest() || entry.state() == State::kFailed;
+  const State state = replaced->state();
+  if (state == State::kHot || state == State::kDraining || state == State::kParked) {
+    begin_drain(replaced, {.cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request"});
   }
 }
 

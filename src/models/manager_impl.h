@@ -26,6 +26,7 @@ class Manager::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
+  Status check(const std::vector<ModelDefinition>& models) EXCLUDES(mutex_);
   Status set_catalog(std::vector<ModelDefinition> models, Preload preload) EXCLUDES(mutex_);
   void set_limits(Limits limits) EXCLUDES(mutex_);
   Limits limits() const EXCLUDES(mutex_);
@@ -135,6 +136,7 @@ class Manager::Impl {
                    std::vector<std::weak_ptr<Entry>>& added) REQUIRES(mutex_);
   static EntryPtr take_entry(Model& old, const std::string& version);
   void retire(const EntryPtr& entry, const EntryPtr& successor) REQUIRES(mutex_);
+  void release_replaced(Entry& entry) REQUIRES(mutex_);
   void begin_preload(const EntryPtr& entry) REQUIRES(mutex_);
   std::unexpected<Error> unknown_model(std::string_view name) const REQUIRES(mutex_);
   StatusDraft draft(const Model& model) const REQUIRES(mutex_);

@@ -59,6 +59,7 @@ void Manager::Impl::transition(Entry& entry, State to, std::string_view cause, c
 }
 
 void Manager::Impl::tell_state(const Entry& entry, State from, std::string_view cause, const Error* error) {
+  if (entry.silent) return;
   const State to = entry.state();
   telemetry::Event event;
   event.type = "state";
@@ -144,6 +145,7 @@ void Manager::Impl::refuse(Entry& entry, const Error& error) {
     telemetry::log_warning("models", "{}", error.message);
   }
   entry.inspecting = InspectionState::kNeeded;
+  release_replaced(entry);
   fail_waiters(entry, error);
 }
 
@@ -152,7 +154,8 @@ void Manager::Impl::begin_load(const EntryPtr& entry) {
   auto reservation = ledger_.reserve(entry->footprint->hot, budgets(), entry->reservation);
   if (!reservation) return refuse(*entry, reservation.error());
   entry->reservation = std::move(*reservation);
-  entry->weights_were_held = entry->state() == State::kParked;
+  entry->weights_were_held =
+      entry->state() == State::kParked || (entry->replaces && entry->replaces->hands_weights_over);
   transition(*entry, State::kLoading, cause_of(*entry));
   entry->inspecting = InspectionState::kNeeded;
   entry->stop_load = std::stop_source();
@@ -231,6 +234,7 @@ void Manager::Impl::load_succeeded(const EntryPtr& entry) {
   entry->revoke = std::stop_source();
   ++counters_.loads_ok;
   transition(*entry, State::kHot, "answers");
+  release_replaced(*entry);
   grant_waiters(*entry);
 }
 
@@ -254,6 +258,7 @@ void Manager::Impl::load_ended_badly(const EntryPtr& loading, const Error& error
     entry.reservation.release();
     transition(entry, cancelled ? State::kCold : State::kFailed, cause, told);
   }
+  release_replaced(entry);
   if (!cancelled) fail_waiters(entry, error);
   if (entry.at_rest()) {
     tell(entry.on_left, {});

@@ -102,7 +102,7 @@ Candidate Manager::Impl::candidate(const Entry& entry) const {
               .pinned = (entry.pinned || entry.keeps > 0) && !entry.gone,
               .leases = entry.leases,
               .leaving = entry.leaving,
-              .blocked = (entry.replaces && !entry.replaces->at_rest()) ||
+              .blocked = (entry.replaces && entry.replaces->in_the_way()) ||
                          (entry.inspection && releasing_keys_.contains(entry.inspection->weights_key)),
               .can_park = !hot_once || entry.weights != nullptr,
               .footprint = entry.footprint,

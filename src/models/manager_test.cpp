@@ -365,7 +365,7 @@ TEST_F(ManagerTest, AReloadTouchesOnlyWhatChanged) {
   Answer& changed = ask("changed");
   Answer& removed = ask("removed");
   auto other = model_called("changed");
-  other.versions[0].args["ctx-size"] = "1";
+  other.versions[0].args["model"] = "/m/another";
   seen_.clear();
   ASSERT_TRUE(manager_->set_catalog({model_called("same"), model_called("settings", {.pin = true}), other},
                                     Manager::Preload::kNone));
@@ -386,6 +386,80 @@ TEST_F(ManagerTest, AReloadTouchesOnlyWhatChanged) {
   EXPECT_TRUE(next.lease);
   EXPECT_EQ(world_.loads("changed"), 2);
   EXPECT_EQ(world_.alive("removed"), 0);
+}
+
+ModelDefinition with_context(const std::string& id, const std::string& size) {
+  auto model = model_called(id);
+  model.versions[0].args["ctx-size"] = size;
+  return model;
+}
+
+TEST_F(ManagerTest, OtherSettingsTakeAHotVersionsPlaceWithItsWeights) {
+  start({model_called("a")});
+  use("a");
+  seen_.clear();
+  ASSERT_TRUE(manager_->set_catalog({with_context("a", "1")}, Manager::Preload::kNone));
+  executor_.run_all();
+  EXPECT_EQ(world_.loads("a"), 2) << "without anybody asking";
+  EXPECT_THAT(moves_of("a"), ElementsAre("draining", "parked", "loading", "warming", "hot"));
+  EXPECT_EQ(seen_.back().text.at("origin"), "parked");
+  EXPECT_EQ(world_.alive("a"), 1);
+  EXPECT_EQ(manager_->reserved(), ByteSize::mib(100)) << "and the old one's weights are nobody's now";
+  EXPECT_THAT(world_.forgotten(), IsEmpty());
+}
+
+TEST_F(ManagerTest, OtherSettingsLoadBesideRepliesThatRun) {
+  limits_.models_max = 0;
+  start({model_called("a")});
+  Answer& running = ask_and_run("a");
+  ASSERT_TRUE(manager_->set_catalog({with_context("a", "1")}, Manager::Preload::kNone));
+  Answer& next = ask_and_run("a");
+  EXPECT_TRUE(next.lease);
+  EXPECT_EQ(world_.alive("a"), 2);
+  EXPECT_FALSE(running.lease.revoked().stop_requested());
+  running.lease.release();
+  executor_.run_all();
+  EXPECT_EQ(world_.alive("a"), 1);
+  EXPECT_EQ(moves_of("a").back(), "hot");
+  EXPECT_EQ(manager_->reserved(), ByteSize::mib(100));
+}
+
+TEST_F(ManagerTest, OtherSettingsThatFailLeaveNothingBehind) {
+  start({model_called("a")});
+  use("a");
+  world_.fail_load("a", Error{ErrorCode::kInternal, "too much"});
+  ASSERT_TRUE(manager_->set_catalog({with_context("a", "1")}, Manager::Preload::kNone));
+  executor_.run_all();
+  EXPECT_EQ(state("a"), State::kFailed);
+  EXPECT_EQ(moves_of("a").back(), "failed");
+  EXPECT_EQ(manager_->reserved(), ByteSize());
+}
+
+TEST_F(ManagerTest, SettingsThatChangeTwiceEndWithTheLast) {
+  start({model_called("a")});
+  use("a");
+  for (const char* size : {"1", "2", "3"}) {
+    ASSERT_TRUE(manager_->set_catalog({with_context("a", size)}, Manager::Preload::kNone));
+    executor_.run_one();
+  }
+  Answer& answer = ask_and_run("a");
+  EXPECT_TRUE(answer.lease);
+  answer.lease.release();
+  ASSERT_TRUE(manager_->set_catalog({with_context("a", "4")}, Manager::Preload::kNone));
+  ASSERT_TRUE(manager_->set_catalog({}, Manager::Preload::kNone));
+  executor_.run_all();
+  EXPECT_EQ(world_.alive("a"), 0);
+  EXPECT_EQ(manager_->reserved(), ByteSize());
+}
+
+TEST_F(ManagerTest, SettingsAreCheckedForWhatIsInMemory) {
+  start({model_called("a"), model_called("cold")});
+  use("a");
+  EXPECT_TRUE(manager_->check({with_context("a", "1")}));
+  world_.fail_inspection("a", Error{ErrorCode::kInvalidArgument, "no such adapter"});
+  world_.fail_inspection("cold", Error{ErrorCode::kInvalidArgument, "nobody needs to know yet"});
+  EXPECT_TRUE(manager_->check({model_called("a"), with_context("cold", "1")}));
+  EXPECT_EQ(manager_->check({with_context("a", "2")}).error().message, "no such adapter");
 }
 
 TEST_F(ManagerTest, WaitersOfARemovedModelGetNotFoundAndABadCatalogChangesNothing) {

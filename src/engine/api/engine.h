@@ -62,11 +62,13 @@ struct Inspection {
   std::uint32_t n_ctx_train = 0;
   std::uint32_t n_layers = 0;
   std::uint32_t n_slots = 0;
+  std::uint32_t n_streams = 1;  ///< parts of the KV cache: one for all slots, or one each
   std::uint64_t n_params = 0;
   ByteSize file_size;
   std::string architecture;
   bool inp_vision = false;
   bool inp_audio = false;
+  bool context_shapes_state = false;  ///< its rotary positions are other ones with another context size
   std::vector<int> context_probes = {};  ///< what llama.cpp's trials of its contexts said (engine/context_probe.h)
   std::string details_json;  ///< GGUF metadata and tensor types, as `switchyard inspect --json` prints
 };

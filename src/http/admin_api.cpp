@@ -1,5 +1,7 @@
 #include "http/admin_api.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <utility>
@@ -28,13 +30,15 @@ void AdminApi::add_routes(Router& router) {
 }
 
 void AdminApi::list(RouteCall call) {
-  Json list = Json::array();
-  for (const auto& model : services_.manager.list()) list.push_back(admin_model(model));
+  ArrayText list;
+  for (const auto& model : services_.manager.list()) list.add(admin_model(model));
   const auto limits = services_.manager.limits();
-  call.exchange->respond(json_reply(
-      {{"models", std::move(list)},
-       {"limits", {{"models_max", limits.models_max}, {"memory_budget", limits.memory_budget.bytes()}}},
-       {"reserved_bytes", services_.manager.reserved().bytes()}}));
+  Response reply;
+  reply.body =
+      fmt::format(R"({{"limits":{{"models_max":{},"memory_budget":{}}},"models":{},"reserved_bytes":{}}})",
+                  limits.models_max, limits.memory_budget.bytes(), std::move(list).take(),
+                  services_.manager.reserved().bytes());
+  call.exchange->respond(std::move(reply));
 }
 
 Result<models::VersionRef> AdminApi::version_of(const RouteCall& call) const {

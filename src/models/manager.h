@@ -150,7 +150,7 @@ class Manager {
   /// changed drains and is freed. `preload` says which models with that setting are made hot now.
   /// Errors: kInvalidArgument for duplicate names; then nothing has changed.
   enum class Preload : std::uint8_t { kNone, kAdded, kAll };
-  Status set_catalog(std::vector<ModelDefinition> models, Preload preload);
+  Status set_catalog(const std::vector<ModelDefinition>& models, Preload preload);
   void set_limits(Limits limits);
   [[nodiscard]] Limits limits() const;
 

@@ -12,7 +12,7 @@
 
 namespace switchyard::http {
 void AdminApi::add_routes(Router& router) {
-  router.add("GET", "/admin/v1/models", [this](RouteCall call) { list(std::move(call)); });
+  router.add("GET", "/admin/v1/models", [this](const RouteCall& call) { list(call); });
   router.add("GET", "/admin/v1/models/:id", [this](RouteCall call) { describe(std::move(call)); });
   const std::initializer_list<std::pair<const char*, Change>> changes = {
       {"load", &models::Manager::load},
@@ -23,13 +23,13 @@ void AdminApi::add_routes(Router& router) {
     router.add("POST", std::string("/admin/v1/models/:id/") + name,
                [this, what](RouteCall call) { change(std::move(call), what); });
   }
-  router.add("POST", "/admin/v1/models/:id/pin", [this](RouteCall call) { pin(std::move(call), true); });
-  router.add("POST", "/admin/v1/models/:id/unpin", [this](RouteCall call) { pin(std::move(call), false); });
+  router.add("POST", "/admin/v1/models/:id/pin", [this](const RouteCall& call) { pin(call, true); });
+  router.add("POST", "/admin/v1/models/:id/unpin", [this](const RouteCall& call) { pin(call, false); });
   router.add("POST", "/admin/v1/config/reload", [this](RouteCall call) { reload_config(std::move(call)); });
   router.add("GET", "/admin/v1/events", [this](RouteCall call) { events(std::move(call)); });
 }
 
-void AdminApi::list(RouteCall call) {
+void AdminApi::list(const RouteCall& call) {
   ArrayText list;
   for (const auto& model : services_.manager.list()) list.add(admin_model(model));
   const auto limits = services_.manager.limits();
@@ -80,7 +80,7 @@ void AdminApi::change(RouteCall call, Change what) {
       [this, ref = *ref, status] { return version_reply(ref, status); });
 }
 
-void AdminApi::pin(RouteCall call, bool pinned) {
+void AdminApi::pin(const RouteCall& call, bool pinned) {
   const auto body = read_body(call, {"wait"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
   const auto ref = version_of(call);

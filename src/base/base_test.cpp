@@ -4,6 +4,7 @@
 #include <latch>
 
 #include "base/executor.h"
+#include "base/free_memory.h"
 #include "base/nearest.h"
 #include "base/printable.h"
 #include "switchyard/byte_size.h"
@@ -62,6 +63,13 @@ TEST(Printable, NothingSteersTheTerminal) {
   EXPECT_EQ(printable("a\x1b[2J\x07\x7f\r\tb\n"), "a [2J   \tb\n");
   EXPECT_EQ(printable("gr\u00fc\u00df \u009b31m"), "gr\u00fc\u00df  31m");
   EXPECT_EQ(printable_line("one\ntwo\tthree\xc2"), "one two three\xc2");
+}
+
+TEST(FreeMemory, WhatIsReleasedHoldsNothing) {
+  std::string text(1000, 'x');
+  release(text);
+  EXPECT_TRUE(text.empty());
+  EXPECT_LT(text.capacity(), 100U);
 }
 
 TEST(ThreadPool, RunsEverythingBeforeItEnds) {

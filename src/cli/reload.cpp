@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/free_memory.h"
 #include "config/new_version.h"
 #include "telemetry/log.h"
 
@@ -119,20 +121,43 @@ std::string describe_changes(const config::Catalog& started, const config::Catal
 Reloader::Reloader(Dependencies dependencies, config::Sources sources, config::Catalog current)
     : dependencies_(std::move(dependencies)),
       sources_(std::move(sources)),
-      started_(current),
+      started_(config::without_models(current)),
       current_(std::move(current)) {}
 
 Status Reloader::begin() {
   const MutexLock lock(mutex_);
-  return apply(current_, models::Manager::Preload::kAll);
+  if (Status applied = apply(current_, models::Manager::Preload::kAll); !applied) return applied;
+  keep(std::move(current_));
+  return {};
+}
+
+void Reloader::keep(config::Catalog catalog) {
+  std::map<std::string_view, std::shared_ptr<const models::ModelDefinition>> known;
+  for (const models::ModelStatus& model : dependencies_.manager.list())
+    known.emplace(model.definition->id, model.definition);
+  models_.clear();
+  for (models::ModelDefinition& model : catalog.models) {
+    const auto had = known.find(model.id);
+    const bool shared = had != known.end() && *had->second == model;
+    models_.push_back(shared ? had->second
+                             : std::make_shared<const models::ModelDefinition>(std::move(model)));
+  }
+  release(catalog.models);
+  current_ = std::move(catalog);
+  give_back_free_memory();  // a catalog in the making takes several times what it takes later
+}
+
+config::Catalog Reloader::current() const {
+  config::Catalog catalog = current_;
+  for (const auto& model : models_) catalog.models.push_back(*model);
+  return catalog;
 }
 
 Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload preload) {
   auto merged = dependencies_.registry.apply(catalog.models, dependencies_.manager);
   if (!merged) return std::unexpected(merged.error());
   // The manager first: aliases may only point at what it has. One whose line changed is switched.
-  if (const Status set = dependencies_.manager.set_catalog(std::move(merged->models), preload); !set)
-    return set;
+  if (const Status set = dependencies_.manager.set_catalog(merged->models, preload); !set) return set;
   std::vector<traffic::Alias> aliases;
   for (const config::Alias& alias : catalog.aliases) {
     const auto means = merged->means.find(alias.to);
@@ -145,21 +170,22 @@ Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload 
 
 FileStamps Reloader::stamp() {
   const MutexLock lock(mutex_);
-  return stamp_files(sources_, current_);
+  return stamp_files(sources_, current());
 }
 
 Result<models::VersionRef> Reloader::add_version(const http::NewVersion& version) {
   const MutexLock lock(mutex_);
-  const models::ModelDefinition* model = find(current_, version.model);
+  const config::Catalog catalog = current();
+  const models::ModelDefinition* model = find(catalog, version.model);
   if (model == nullptr) return fail(ErrorCode::kNotFound, "there is no model '" + version.model + "'");
   auto spec = config::make_version(
-      sources_, current_.server, *model,
+      sources_, catalog.server, *model,
       {.version = version.version, .file = version.file, .args = version.args, .sha256 = version.sha256});
   if (!spec) return std::unexpected(spec.error());
   spec->file_stamp = registry::file_stamp(spec->args.at("model"));
   const auto added = dependencies_.registry.add(std::move(*spec), version.notes, version.who);
   if (!added) return added;
-  if (const Status applied = apply(current_, models::Manager::Preload::kNone); !applied)
+  if (const Status applied = apply(catalog, models::Manager::Preload::kNone); !applied)
     return std::unexpected(applied.error());
   return added;
 }
@@ -177,7 +203,7 @@ Status Reloader::remove_version(const models::VersionRef& version) {
                                           std::to_string(standing->leases) + " requests");
   }
   if (const Status removed = dependencies_.registry.remove(version); !removed) return removed;
-  return apply(current_, models::Manager::Preload::kNone);
+  return apply(current(), models::Manager::Preload::kNone);
 }
 
 Result<std::string> Reloader::reload() {
@@ -199,14 +225,14 @@ Result<std::string> Reloader::reload() {
   limits.conversations = dependencies_.manager.limits().conversations;  // as the store was made
   dependencies_.manager.set_limits(limits);
   dependencies_.apply_settings(*next);
-  std::string changes = describe_changes(started_, current_, *next);
+  std::string changes = describe_changes(started_, current(), *next);
   telemetry::log_info("config", "reloaded: {}", changes);
   telemetry::Event event;
   event.type = "config";
   event.model = "*";
   event.text = {{"changes", changes}};
   dependencies_.events.publish(std::move(event));
-  current_ = std::move(*next);
+  keep(std::move(*next));
   return changes;
 }
 

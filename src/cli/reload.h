@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -46,17 +47,23 @@ class Reloader {
  private:
   /// Joins it with the registry and gives it to the manager and the switcher.
   Status apply(const config::Catalog& catalog, models::Manager::Preload preload) REQUIRES(mutex_);
+  /// Keeps what was applied. Large catalogs are not held twice: a definition that the manager has
+  /// unchanged is shared with it.
+  void keep(config::Catalog catalog) REQUIRES(mutex_);
+  /// What keep() was given.
+  [[nodiscard]] config::Catalog current() const REQUIRES(mutex_);
 
   const Dependencies dependencies_;
   const config::Sources sources_;
-  const config::Catalog started_;
+  const config::Catalog started_;  ///< without its models
   Mutex mutex_;
-  config::Catalog current_ GUARDED_BY(mutex_);
+  config::Catalog current_ GUARDED_BY(mutex_);  ///< without its models
+  std::vector<std::shared_ptr<const models::ModelDefinition>> models_ GUARDED_BY(mutex_);  ///< current_'s
 };
 
 /// What differs, for people: the JSON that POST /admin/v1/config/reload answers. Of the server's settings
 /// some hold at once; the others are listed as needing a restart for as long as they differ from those
-/// that it `started` with.
+/// that it `started` with, of which the models do not matter.
 [[nodiscard]] std::string describe_changes(const config::Catalog& started, const config::Catalog& before,
                                            const config::Catalog& after);
 

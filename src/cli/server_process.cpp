@@ -78,14 +78,15 @@ std::string own_path() {
 
 Result<std::unique_ptr<ServerProcess>> ServerProcess::start(config::Sources sources,
                                                             config::Catalog catalog) {
-  std::unique_ptr<ServerProcess> process(new ServerProcess(std::move(sources), std::move(catalog)));
-  if (const Status started = process->start_parts(); !started) return std::unexpected(started.error());
+  std::unique_ptr<ServerProcess> process(new ServerProcess(std::move(sources), catalog));
+  if (const Status started = process->start_parts(std::move(catalog)); !started)
+    return std::unexpected(started.error());
   return process;
 }
 
-ServerProcess::ServerProcess(config::Sources sources, config::Catalog catalog)
+ServerProcess::ServerProcess(config::Sources sources, const config::Catalog& catalog)
     : sources_(std::move(sources)),
-      catalog_(std::move(catalog)),
+      catalog_(config::without_models(catalog)),
       shutdown_timeout_(catalog_.server.shutdown_timeout) {}
 
 ServerProcess::~ServerProcess() {
@@ -122,7 +123,7 @@ engine::LoaderOptions ServerProcess::loader_options(const std::string& data_dir)
   return options;
 }
 
-Status ServerProcess::start_parts() {
+Status ServerProcess::start_parts(config::Catalog catalog) {
   log_ = events_.subscribe(log_event);
   const std::string dir = prepare_data_dir();
   state_ = std::make_unique<store::StateDatabase>(dir.empty() ? std::string() : dir + "/state.sqlite");
@@ -143,8 +144,8 @@ Status ServerProcess::start_parts() {
                              .switcher = *switcher_,
                              .registry = *registry_,
                              .events = events_,
-                             .apply_settings = [this](const auto& catalog) { apply_settings(catalog); }},
-      sources_, catalog_);
+                             .apply_settings = [this](const auto& now) { apply_settings(now); }},
+      sources_, std::move(catalog));
   app_ = std::make_unique<http::App>(
       http::App::Dependencies{*manager_, events_, *switcher_, process_routes_.get()}, app_options());
   Result<std::unique_ptr<http::Server>> server = http::Server::start(server_options(), app_->handler());
@@ -223,8 +224,8 @@ void ServerProcess::serve(const std::function<void(std::string why)>& failed) {
     return app_->set_ready();
   }
   // Like llama-server, a one-model server is not healthy before it has its model, and ends without it.
-  const models::ModelDefinition& model = catalog_.models.front();
-  const models::VersionRef ref = switcher_->resolve(model.id).value_or(models::VersionRef{model.id, "1"});
+  const std::string& model = catalog_.default_model;
+  const models::VersionRef ref = switcher_->resolve(model).value_or(models::VersionRef{model, "1"});
   const Status begun = manager_->load(ref, [this, failed](const Status& loaded) {
     if (loaded)
       app_->set_ready();

@@ -41,8 +41,8 @@ class ServerProcess {
   void stop();
 
  private:
-  ServerProcess(config::Sources sources, config::Catalog catalog);
-  Status start_parts();
+  ServerProcess(config::Sources sources, const config::Catalog& catalog);
+  Status start_parts(config::Catalog catalog);
   /// What a reload changes in a running server.
   void apply_settings(const config::Catalog& catalog);
   /// Reloads by itself, when it is told to.
@@ -54,7 +54,7 @@ class ServerProcess {
   [[nodiscard]] std::string prepare_data_dir() const;
 
   const config::Sources sources_;
-  const config::Catalog catalog_;  ///< as at the start
+  const config::Catalog catalog_;  ///< as at the start, without its models
   std::atomic<Duration> shutdown_timeout_;
   // In the order in which they depend on each other.
   telemetry::EventBus events_;

@@ -339,6 +339,16 @@ RemoteModel single_remote_model(const Sources& sources) {
   return {level->at("hf-repo"), file == level->end() ? std::string() : file->second};
 }
 
+Catalog without_models(const Catalog& catalog) {
+  return {.server = catalog.server,
+          .limits = catalog.limits,
+          .models = {},
+          .aliases = {},
+          .default_model = catalog.default_model,
+          .single_model = catalog.single_model,
+          .notes = {}};
+}
+
 Result<Catalog> build_catalog(const Sources& given) {
   Sources sources = given;
   if (names_single_model(sources.command_line)) {  // a lower level's catalog does not stand against -m

@@ -27,6 +27,9 @@ struct Catalog {
   std::vector<std::string> notes;  ///< for the log: what was found and is not quite right
 };
 
+/// What does not grow with the number of models.
+[[nodiscard]] Catalog without_models(const Catalog& catalog);
+
 /// Builds the catalog from all places. A model's options by precedence: command line > YAML version >
 /// YAML model > INI section > what the models folder or the cache says > YAML defaults > INI [*] >
 /// environment. A model whose file is missing is kept; asking for it gives a typed error. Reads folders

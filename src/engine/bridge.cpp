@@ -77,9 +77,11 @@ void start_process_bridge() {
   std::call_once(once, [] {
     std::setlocale(LC_NUMERIC, "C");
     std::signal(SIGPIPE, SIG_IGN);
-    // A fixed threshold: by default glibc raises it to the size of each large buffer that is freed, and
-    // later buffers of parked engines then stay in its heap instead of going back to the system.
+    // Fixed thresholds: by default glibc raises them to the size of each large buffer that is freed, or
+    // twice that, and later buffers of parked engines and of long lists then stay in its heaps instead of
+    // going back to the system.
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 128 << 10);
     const auto sink = [](ggml_log_level level, const char* text, void*) { add_log_text(level, text); };
     llama_log_set(sink, nullptr);
     mtmd_log_set(sink, nullptr);

@@ -1,5 +1,7 @@
 #include "http/admin_api.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <utility>
@@ -10,7 +12,7 @@
 
 namespace switchyard::http {
 void AdminApi::add_routes(Router& router) {
-  router.add("GET", "/admin/v1/models", [this](RouteCall call) { list(std::move(call)); });
+  router.add("GET", "/admin/v1/models", [this](const RouteCall& call) { list(call); });
   router.add("GET", "/admin/v1/models/:id", [this](RouteCall call) { describe(std::move(call)); });
   const std::initializer_list<std::pair<const char*, Change>> changes = {
       {"load", &models::Manager::load},
@@ -21,20 +23,22 @@ void AdminApi::add_routes(Router& router) {
     router.add("POST", std::string("/admin/v1/models/:id/") + name,
                [this, what](RouteCall call) { change(std::move(call), what); });
   }
-  router.add("POST", "/admin/v1/models/:id/pin", [this](RouteCall call) { pin(std::move(call), true); });
-  router.add("POST", "/admin/v1/models/:id/unpin", [this](RouteCall call) { pin(std::move(call), false); });
+  router.add("POST", "/admin/v1/models/:id/pin", [this](const RouteCall& call) { pin(call, true); });
+  router.add("POST", "/admin/v1/models/:id/unpin", [this](const RouteCall& call) { pin(call, false); });
   router.add("POST", "/admin/v1/config/reload", [this](RouteCall call) { reload_config(std::move(call)); });
   router.add("GET", "/admin/v1/events", [this](RouteCall call) { events(std::move(call)); });
 }
 
-void AdminApi::list(RouteCall call) {
-  Json list = Json::array();
-  for (const auto& model : services_.manager.list()) list.push_back(admin_model(model));
+void AdminApi::list(const RouteCall& call) {
+  ArrayText list;
+  for (const auto& model : services_.manager.list()) list.add(admin_model(model));
   const auto limits = services_.manager.limits();
-  call.exchange->respond(json_reply(
-      {{"models", std::move(list)},
-       {"limits", {{"models_max", limits.models_max}, {"memory_budget", limits.memory_budget.bytes()}}},
-       {"reserved_bytes", services_.manager.reserved().bytes()}}));
+  Response reply;
+  reply.body =
+      fmt::format(R"({{"limits":{{"models_max":{},"memory_budget":{}}},"models":{},"reserved_bytes":{}}})",
+                  limits.models_max, limits.memory_budget.bytes(), std::move(list).take(),
+                  services_.manager.reserved().bytes());
+  call.exchange->respond(std::move(reply));
 }
 
 Result<models::VersionRef> AdminApi::version_of(const RouteCall& call) const {
@@ -76,7 +80,7 @@ void AdminApi::change(RouteCall call, Change what) {
       [this, ref = *ref, status] { return version_reply(ref, status); });
 }
 
-void AdminApi::pin(RouteCall call, bool pinned) {
+void AdminApi::pin(const RouteCall& call, bool pinned) {
   const auto body = read_body(call, {"wait"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
   const auto ref = version_of(call);

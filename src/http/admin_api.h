@@ -16,10 +16,10 @@ class AdminApi {
  private:
   using Change = Status (models::Manager::*)(const models::VersionRef&, models::Manager::Done);
 
-  void list(RouteCall call);
+  void list(const RouteCall& call);
   void describe(RouteCall call);
   void change(RouteCall call, Change what);
-  void pin(RouteCall call, bool pinned);
+  void pin(const RouteCall& call, bool pinned);
   void reload_config(RouteCall call);
   void events(RouteCall call);
   /// The version that `:id` names: `model`, `model@version`, or whatever requests may say.

@@ -111,7 +111,7 @@ TEST_F(Admin, MetricsComeFromSamplesAndKeepGrowingOverReloads) {
 TEST_F(Admin, AThousandModelsAreListedQuicklyEnoughToBeMadeOnTheLoopThread) {
   std::vector<models::ModelDefinition> many;
   for (int i = 0; i < 1000; ++i) many.push_back(gateway::testing::model_called("model-" + std::to_string(i)));
-  ASSERT_TRUE(manager_->set_catalog(std::move(many), models::Manager::Preload::kNone));
+  ASSERT_TRUE(manager_->set_catalog(many, models::Manager::Preload::kNone));
   EXPECT_EQ(json(ask("GET", "/v1/models"))["data"].size(), 1000U);
 }
 

@@ -79,7 +79,7 @@ Json admin_version(const models::ModelStatus& model, const models::VersionStatus
                {"last_load_seconds", optional_seconds(version.last_load_time)},
                {"error", error_json(version.error)},
                {"progress", progress_json(version.progress)}};
-  for (const auto& spec : model.definition.versions) {
+  for (const auto& spec : model.definition->versions) {
     if (spec.version != version.ref.version) continue;
     json["args"] = spec.args;
     json["sha256"] = spec.sha256.empty() ? Json(nullptr) : Json(spec.sha256);
@@ -92,17 +92,17 @@ Json admin_version(const models::ModelStatus& model, const models::VersionStatus
 }
 
 Json admin_model(const models::ModelStatus& model) {
-  const auto& settings = model.definition.settings;
+  const auto& settings = model.definition->settings;
   Json versions = Json::array();
   bool pinned = settings.pin;
   for (const auto& version : model.versions) {
     pinned |= version.pinned;
     versions.push_back(admin_version(model, version));
   }
-  return {{"id", model.definition.id},
-          {"source", model.definition.source},
-          {"names", model.definition.extra_names},
-          {"tags", model.definition.tags},
+  return {{"id", model.definition->id},
+          {"source", model.definition->source},
+          {"names", model.definition->extra_names},
+          {"tags", model.definition->tags},
           {"pinned", pinned},
           {"preload", settings.preload},
           {"weight", settings.weight},

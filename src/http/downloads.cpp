@@ -113,7 +113,7 @@ Status Downloads::remove(const std::string& name) {
   if (!ref) return std::unexpected(ref.error());
   const auto model = services_.manager.describe(ref->model);
   if (!model) return std::unexpected(model.error());
-  if (model->definition.source != "cache") {
+  if (model->definition->source != "cache") {
     return fail(ErrorCode::kInvalidArgument, "model name=" + name + " is not removable (not from cache)");
   }
   for (const auto& version : model->versions) {
@@ -125,11 +125,11 @@ Status Downloads::remove(const std::string& name) {
     }
     if (auto done = unloaded.get_future().get(); !done) return done;
   }
-  if (auto removed = services_.options.downloads.remove(model->definition.id); !removed) return removed;
+  if (auto removed = services_.options.downloads.remove(model->definition->id); !removed) return removed;
   if (services_.options.reload_catalog) {
     if (auto reloaded = services_.options.reload_catalog(); !reloaded) return reloaded;
   }
-  publish("model_remove", model->definition.id);
+  publish("model_remove", model->definition->id);
   return {};
 }
 

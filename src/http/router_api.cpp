@@ -86,9 +86,12 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
     exchange->respond(body ? json_reply(*body) : error_reply(503, "unavailable_error", "Loading model"));
     return;
   }
-  Json body = router_list(services_.manager.list(), services_.switcher.names(), std::time(nullptr));
-  for (const auto& name : downloads_.running()) body["data"].push_back(downloading_entry(name));
-  exchange->respond(json_reply(body));
+  std::vector<Json> downloading;
+  for (const auto& name : downloads_.running()) downloading.push_back(downloading_entry(name));
+  Response reply;
+  reply.body =
+      router_list(services_.manager.list(), services_.switcher.names(), downloading, std::time(nullptr));
+  exchange->respond(std::move(reply));
 }
 
 void RouterApi::load(RouteCall call) {

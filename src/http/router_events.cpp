@@ -46,8 +46,8 @@ std::string frame(std::string_view name, const std::string& model, const Json& d
 Json info_of(const models::ModelStatus* model, const std::string& version) {
   if (model == nullptr) return nullptr;
   for (const auto& entry : model->versions) {
-    if (entry.ref.version != version || entry.info_json.empty()) continue;
-    Json info = Json::parse(entry.info_json, nullptr, false);
+    if (entry.ref.version != version || entry.info_json == nullptr) continue;
+    Json info = Json::parse(*entry.info_json, nullptr, false);
     if (info.is_object()) return info;
   }
   return nullptr;

@@ -32,7 +32,7 @@ Json architecture(const models::VersionStatus& version) {
 
 const engine::ArgMap& args_of(const models::ModelStatus& model, const models::VersionStatus& version) {
   static const engine::ArgMap kNone;
-  for (const auto& spec : model.definition.versions) {
+  for (const auto& spec : model.definition->versions) {
     if (spec.version == version.ref.version) return spec.args;
   }
   return kNone;
@@ -67,13 +67,13 @@ Json router_entry(const models::ModelStatus& model, const models::VersionStatus&
     status["exit_code"] = 1;
   }
   std::set<std::string> names;
-  if (name == model.definition.id)
-    names.insert(model.definition.extra_names.begin(), model.definition.extra_names.end());
+  if (name == model.definition->id)
+    names.insert(model.definition->extra_names.begin(), model.definition->extra_names.end());
   for (const auto& alias : aliases) {
-    if (alias.to == version.ref && alias.name != model.definition.id) names.insert(alias.name);
+    if (alias.to == version.ref && alias.name != model.definition->id) names.insert(alias.name);
   }
-  const std::set<std::string> tags(model.definition.tags.begin(), model.definition.tags.end());
-  const bool cached = model.definition.source == "cache";
+  const std::set<std::string> tags(model.definition->tags.begin(), model.definition->tags.end());
+  const bool cached = model.definition->source == "cache";
   Json entry = {
       {"id", name},
       {"aliases", names},
@@ -83,10 +83,10 @@ Json router_entry(const models::ModelStatus& model, const models::VersionStatus&
       {"created", now},
       {"status", std::move(status)},
       {"architecture", architecture(version)},
-      {"source", cached || model.definition.source == "models_dir" ? model.definition.source : "preset"},
+      {"source", cached || model.definition->source == "models_dir" ? model.definition->source : "preset"},
       {"can_remove", cached}};
-  if (is_running(version.state) && !version.info_json.empty()) {
-    const Json info = Json::parse(version.info_json, nullptr, false);
+  if (is_running(version.state) && version.info_json != nullptr) {
+    const Json info = Json::parse(*version.info_json, nullptr, false);
     if (info.is_object()) {
       for (const auto& [key, value] : info.items()) entry.emplace(key, value);
     }
@@ -94,28 +94,31 @@ Json router_entry(const models::ModelStatus& model, const models::VersionStatus&
   return entry;
 }
 
-Json router_list(const std::vector<models::ModelStatus>& models, const std::vector<traffic::Alias>& names,
-                 std::int64_t now) {
-  Json data = Json::array();
+std::string router_list(const std::vector<models::ModelStatus>& models,
+                        const std::vector<traffic::Alias>& names, const std::vector<Json>& further,
+                        std::int64_t now) {
+  ArrayText data;
   std::map<std::string_view, models::VersionRef> meant;
   for (const auto& name : names) meant[name.name] = name.to;
   for (const auto& model : models) {
-    const auto means = meant.find(model.definition.id);
+    const auto means = meant.find(model.definition->id);
     for (auto version = model.versions.rbegin(); version != model.versions.rend(); ++version) {
       const bool is_default =
           means == meant.end() ? version == model.versions.rbegin() : version->ref == means->second;
-      data.push_back(router_entry(model, *version,
-                                  is_default ? model.definition.id : version->ref.to_string(), names, now));
+      data.add(router_entry(model, *version, is_default ? model.definition->id : version->ref.to_string(),
+                            names, now));
     }
   }
-  return {{"data", std::move(data)}, {"object", "list"}};
+  for (const Json& entry : further) data.add(entry);
+  return R"({"data":)" + std::move(data).take() + R"(,"object":"list"})";
 }
 
 std::optional<Json> single_list(const models::ModelStatus& model, const models::VersionStatus& version,
                                 std::int64_t now) {
-  Json info = Json::parse(version.info_json, nullptr, false);
+  if (version.info_json == nullptr) return std::nullopt;
+  Json info = Json::parse(*version.info_json, nullptr, false);
   if (!info.is_object()) return std::nullopt;
-  const models::ModelDefinition& definition = model.definition;
+  const models::ModelDefinition& definition = *model.definition;
   const std::string name = info.value("id", version.ref.model);
   std::set<std::string> aliases = {name};
   // Without an alias the engine's name is the file's, and the further names are ours.

@@ -25,9 +25,10 @@ namespace switchyard::http {
                                 std::int64_t now);
 
 /// All entries: each model by its id, which is the version that `names` says or the newest, and its
-/// further versions as `model@version`.
-[[nodiscard]] Json router_list(const std::vector<models::ModelStatus>& models,
-                               const std::vector<traffic::Alias>& names, std::int64_t now);
+/// further versions as `model@version`; then the `further` ones. JSON text.
+[[nodiscard]] std::string router_list(const std::vector<models::ModelStatus>& models,
+                                      const std::vector<traffic::Alias>& names,
+                                      const std::vector<Json>& further, std::int64_t now);
 
 /// What a one-model llama-server says of its model; none before its first load.
 [[nodiscard]] std::optional<Json> single_list(const models::ModelStatus& model,

@@ -80,7 +80,7 @@ void VersionApi::run(RouteCall call, void (VersionApi::*work)(const RouteCall&))
 Result<std::string> VersionApi::model_of(const RouteCall& call) const {
   const std::string& id = call.path_params.at("id");
   const auto model = services_.manager.describe(id);
-  if (model) return model->definition.id;
+  if (model) return model->definition->id;
   if (const auto ref = services_.manager.resolve(id)) return ref->model;
   return std::unexpected(model.error());
 }

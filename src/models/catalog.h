@@ -1,16 +1,18 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "models/types.h"
 
 namespace switchyard::models {
 
-/// What the names of a catalog mean: ids and extra names -> the model's newest version. Errors:
-/// kInvalidArgument for an empty or doubled name, a model without versions, a spec of another model.
-[[nodiscard]] Result<std::unordered_map<std::string, VersionRef>> make_name_table(
-    const std::vector<ModelDefinition>& models);
+/// A catalog's names that are no ids -> the model's id.
+using FurtherNames = std::map<std::string, std::string, std::less<>>;
+
+/// Errors: kInvalidArgument for an empty or doubled name or version, a model without versions.
+[[nodiscard]] Result<FurtherNames> further_names(const std::vector<ModelDefinition>& models);
 
 }  // namespace switchyard::models

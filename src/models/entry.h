@@ -54,6 +54,7 @@ struct Drain {
   Entry* beneficiary = nullptr;
 };
 
+/// A catalog has thousands that nobody uses: what only a few of them have is behind a pointer.
 struct Entry {
   VersionRef ref;
   std::shared_ptr<const ModelDefinition> definition;  ///< replaced when only settings change
@@ -75,7 +76,6 @@ struct Entry {
   InspectionState inspecting = InspectionState::kNeeded;
   std::stop_source stop_inspection{std::nostopstate};
   std::shared_ptr<const engine::Inspection> inspection;
-  std::shared_ptr<const Footprint> footprint;
   bool stale = false;  ///< inspected for other budgets
   MemoryReservation reservation;
 
@@ -90,12 +90,12 @@ struct Entry {
   bool weights_were_held = false;  ///< the last load came from parked
   std::stop_source revoke{std::nostopstate};
   std::stop_source stop_load{std::nostopstate};
-  std::optional<Drain> drain;
+  std::unique_ptr<Drain> drain;
 
-  std::optional<Error> error;
+  std::unique_ptr<const Error> error;
   std::uint32_t failures = 0;
   std::optional<TimePoint> retry_at;
-  std::optional<engine::LoadProgress> progress;
+  std::unique_ptr<const engine::LoadProgress> progress;
   TimePoint progress_told;
 
   TimePoint load_began;
@@ -115,6 +115,11 @@ struct Entry {
   [[nodiscard]] bool at_rest() const { return state() == State::kCold || state() == State::kFailed; }
   [[nodiscard]] const engine::ModelSpec& spec() const { return definition->versions[version_index]; }
   [[nodiscard]] const ModelSettings& settings() const { return definition->settings; }
+  /// Null before the inspection. Made anew each time: most of a large catalog needs none.
+  [[nodiscard]] std::shared_ptr<const Footprint> footprint() const {
+    if (inspection == nullptr) return nullptr;
+    return std::make_shared<const Footprint>(hot_charge(*inspection), parked_charge(*inspection));
+  }
   /// What the next return is expected to take: as long as the last one, or a guess by the file's size.
   [[nodiscard]] Duration time_to_come_back() const {
     if (last_load) return *last_load;

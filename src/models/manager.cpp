@@ -69,8 +69,8 @@ Manager::Manager(Dependencies dependencies, Limits limits)
 Manager::~Manager() = default;
 
 Status Manager::check(const std::vector<ModelDefinition>& models) { return impl_->check(models); }
-Status Manager::set_catalog(std::vector<ModelDefinition> models, Preload preload) {
-  return impl_->set_catalog(std::move(models), preload);
+Status Manager::set_catalog(const std::vector<ModelDefinition>& models, Preload preload) {
+  return impl_->set_catalog(models, preload);
 }
 void Manager::set_limits(Limits limits) { impl_->set_limits(std::move(limits)); }
 Limits Manager::limits() const { return impl_->limits(); }

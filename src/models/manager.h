@@ -156,7 +156,7 @@ class Manager {
   /// Other settings of the same file take the place of a hot version without reading it again: the engine
   /// ends once its replies have, its weights stay until the next one has them, and that is made hot.
   enum class Preload : std::uint8_t { kNone, kAdded, kAll };
-  Status set_catalog(std::vector<ModelDefinition> models, Preload preload);
+  Status set_catalog(const std::vector<ModelDefinition>& models, Preload preload);
   void set_limits(Limits limits);
   [[nodiscard]] Limits limits() const;
 

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "base/free_memory.h"
 #include "models/manager_impl.h"
 
 // Residency by hand, pins, time and the end.
@@ -198,10 +199,9 @@ void Manager::Impl::inspect(const VersionRef& ref, std::function<void(Result<eng
     run_on_executor(
         [this, entry = *found, spec = (*found)->spec(), options = inspect_options(), done = std::move(done)] {
           auto result = dependencies_.loader.inspect(spec, options, stop_inspections_.get_token());
-          if (result) result->details_json = {};
+          if (result) release(result->details_json);
           const MutexLock task_lock(mutex_);
           if (result && entry->at_rest() && entry->inspecting == InspectionState::kNeeded) {
-            entry->footprint = std::make_shared<const Footprint>(hot_charge(*result), parked_charge(*result));
             entry->inspection = std::make_shared<const engine::Inspection>(*result);
           }
           queue([done, result = std::move(result)]() mutable { done(std::move(result)); });

@@ -2,23 +2,11 @@
 #include <utility>
 
 #include "base/nearest.h"
-#include "models/catalog.h"
 #include "models/manager_impl.h"
 
 // The catalog: replacing it, names, and what is shown of it.
 
 namespace switchyard::models {
-
-/// What is taken under the lock for one model's status; the copies are made outside.
-struct Manager::Impl::StatusDraft {
-  struct Version {
-    VersionStatus status;
-    std::shared_ptr<const engine::Inspection> inspection;
-    std::shared_ptr<const std::string> info_json;
-  };
-  std::shared_ptr<const ModelDefinition> definition;
-  std::vector<Version> versions;
-};
 
 namespace {
 
@@ -53,8 +41,8 @@ Status Manager::Impl::check(const std::vector<ModelDefinition>& models) {
   return {};
 }
 
-Status Manager::Impl::set_catalog(std::vector<ModelDefinition> models, Preload preload) {
-  auto names = make_name_table(models);
+Status Manager::Impl::set_catalog(const std::vector<ModelDefinition>& models, Preload preload) {
+  auto names = further_names(models);
   if (!names) return std::unexpected(names.error());
   const MutexLock lock(mutex_);
   if (shutting_down_) return fail(ErrorCode::kUnavailable, "the server is shutting down");
@@ -62,11 +50,13 @@ Status Manager::Impl::set_catalog(std::vector<ModelDefinition> models, Preload p
   model_order_.clear();
   bool changed = before.size() != models.size();
   std::vector<std::weak_ptr<Entry>> added;
-  for (ModelDefinition& model : models) {
+  for (const ModelDefinition& model : models) {
     const auto old = before.find(model.id);
-    changed = changed || old == before.end() || *old->second.definition != model;
+    const bool same = old != before.end() && *old->second.definition == model;
+    changed = changed || !same;
     model_order_.push_back(model.id);
-    auto definition = std::make_shared<const ModelDefinition>(std::move(model));
+    // Copied: what stays lies together then, and not scattered over the pages of what it was made from.
+    auto definition = same ? old->second.definition : std::make_shared<const ModelDefinition>(model);
     merge_model(std::move(definition), old == before.end() ? nullptr : &old->second, added);
   }
   for (auto& [id, model] : before) {
@@ -182,7 +172,7 @@ Result<Preview> Manager::Impl::preview(const VersionRef& ref, const PreviewOptio
     const MutexLock lock(mutex_);
     const auto entry = find_or_fail(ref);
     if (!entry) return std::unexpected(entry.error());
-    if ((*entry)->footprint == nullptr) {
+    if ((*entry)->inspection == nullptr) {
       return fail(ErrorCode::kUnavailable, "model '" + ref.to_string() + "' has not been inspected yet",
                   (*entry)->error ? (*entry)->error->message : std::string());
     }
@@ -286,6 +276,15 @@ Manager::Impl::EntryPtr Manager::Impl::find(const VersionRef& ref) const {
   return entry == model->second.entries.end() ? nullptr : *entry;
 }
 
+const Manager::Impl::Model* Manager::Impl::model_called(std::string_view name) const {
+  auto model = models_.find(name);
+  if (model == models_.end()) {
+    const auto further = names_.find(name);
+    if (further != names_.end()) model = models_.find(further->second);
+  }
+  return model == models_.end() ? nullptr : &model->second;
+}
+
 Result<Manager::Impl::EntryPtr> Manager::Impl::find_or_fail(const VersionRef& ref) const {
   if (EntryPtr entry = find(ref)) return entry;
   return fail(ErrorCode::kNotFound, "no model is called '" + ref.to_string() + "'");
@@ -293,7 +292,8 @@ Result<Manager::Impl::EntryPtr> Manager::Impl::find_or_fail(const VersionRef& re
 
 std::unexpected<Error> Manager::Impl::unknown_model(std::string_view name) const {
   std::vector<std::string> known;
-  for (const auto& [known_name, ref] : names_) known.push_back(known_name);
+  for (const auto& [id, model] : models_) known.push_back(id);
+  for (const auto& [further, id] : names_) known.push_back(further);
   std::ranges::sort(known);
   return fail(ErrorCode::kNotFound,
               "model '" + std::string(name) + "' not found" + did_you_mean_or_known(name, known));
@@ -301,17 +301,14 @@ std::unexpected<Error> Manager::Impl::unknown_model(std::string_view name) const
 
 Result<VersionRef> Manager::Impl::resolve(std::string_view name) const {
   const MutexLock lock(mutex_);
-  const auto known = names_.find(std::string(name));
-  if (known != names_.end()) return known->second;
+  if (const Model* const model = model_called(name)) return model->entries.back()->ref;
   const std::size_t at = name.rfind('@');
   if (at != std::string_view::npos) {
-    const auto model = names_.find(std::string(name.substr(0, at)));
-    if (model != names_.end()) {
-      VersionRef ref{model->second.model, std::string(name.substr(at + 1))};
+    if (const Model* const model = model_called(name.substr(0, at))) {
+      VersionRef ref{model->definition->id, std::string(name.substr(at + 1))};
       if (find(ref) != nullptr) return ref;
       std::vector<std::string> versions;
-      for (const EntryPtr& entry : models_.find(ref.model)->second.entries)
-        versions.push_back(entry->ref.version);
+      for (const EntryPtr& entry : model->entries) versions.push_back(entry->ref.version);
       return fail(ErrorCode::kNotFound, "model '" + ref.model + "' has no version '" + ref.version + "'" +
                                             did_you_mean(ref.version, versions));
     }
@@ -319,60 +316,42 @@ Result<VersionRef> Manager::Impl::resolve(std::string_view name) const {
   return unknown_model(name);
 }
 
-Manager::Impl::StatusDraft Manager::Impl::draft(const Model& model) const {
-  StatusDraft draft{.definition = model.definition, .versions = {}};
+ModelStatus Manager::Impl::status_of(const Model& model) const {
+  ModelStatus status{.definition = model.definition, .versions = {}};
   const TimePoint time = now();
   for (const EntryPtr& entry : model.entries) {
-    VersionStatus status{.ref = entry->ref,
-                         .state = entry->state(),
-                         .pinned = entry->pinned,
-                         .preload = entry->settings().preload,
-                         .leases = entry->leases,
-                         .waiting = static_cast<std::uint32_t>(entry->waiters.size()),
-                         .error = entry->error,
-                         .progress = entry->progress,
-                         .last_load_time = entry->last_load,
-                         .info_json = {},
-                         .props_json = entry->props_json};
+    VersionStatus version{.ref = entry->ref,
+                          .state = entry->state(),
+                          .pinned = entry->pinned,
+                          .preload = entry->settings().preload,
+                          .leases = entry->leases,
+                          .waiting = static_cast<std::uint32_t>(entry->waiters.size()),
+                          .inspection = entry->inspection,
+                          .last_load_time = entry->last_load,
+                          .info_json = entry->info_json,
+                          .props_json = entry->props_json};
+    if (entry->error) version.error = *entry->error;
+    if (entry->progress) version.progress = *entry->progress;
     const bool at_hand = entry->state() == State::kHot || entry->state() == State::kParked;
-    if (at_hand && entry->leases == 0) status.idle_for = time - entry->used_at;
-    draft.versions.push_back({std::move(status), entry->inspection, entry->info_json});
-  }
-  return draft;
-}
-
-ModelStatus Manager::Impl::finish(StatusDraft draft) {
-  ModelStatus status{.definition = *draft.definition, .versions = {}};
-  for (StatusDraft::Version& version : draft.versions) {
-    if (version.inspection != nullptr) version.status.inspection = *version.inspection;
-    if (version.info_json != nullptr) version.status.info_json = *version.info_json;
-    status.versions.push_back(std::move(version.status));
+    if (at_hand && entry->leases == 0) version.idle_for = time - entry->used_at;
+    status.versions.push_back(std::move(version));
   }
   return status;
 }
 
 std::vector<ModelStatus> Manager::Impl::list() const {
-  std::vector<StatusDraft> drafts;
-  {
-    const MutexLock lock(mutex_);
-    drafts.reserve(model_order_.size());
-    for (const std::string& id : model_order_) drafts.push_back(draft(models_.find(id)->second));
-  }
   std::vector<ModelStatus> all;
-  all.reserve(drafts.size());
-  for (StatusDraft& one : drafts) all.push_back(finish(std::move(one)));
+  const MutexLock lock(mutex_);
+  all.reserve(model_order_.size());
+  for (const std::string& id : model_order_) all.push_back(status_of(models_.find(id)->second));
   return all;
 }
 
 Result<ModelStatus> Manager::Impl::describe(std::string_view model_id) const {
-  StatusDraft one;
-  {
-    const MutexLock lock(mutex_);
-    const auto model = models_.find(model_id);
-    if (model == models_.end()) return unknown_model(model_id);
-    one = draft(model->second);
-  }
-  return finish(std::move(one));
+  const MutexLock lock(mutex_);
+  const auto model = models_.find(model_id);
+  if (model == models_.end()) return unknown_model(model_id);
+  return status_of(model->second);
 }
 
 }  // namespace switchyard::models

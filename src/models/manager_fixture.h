@@ -41,12 +41,13 @@ class ManagerTest : public ::testing::Test {
     subscription_ = events_.subscribe([this](const telemetry::Event& event) { seen_.push_back(event); });
   }
 
-  Manager& start(std::vector<ModelDefinition> models, Manager::Preload preload = Manager::Preload::kNone) {
+  Manager& start(const std::vector<ModelDefinition>& models,
+                 Manager::Preload preload = Manager::Preload::kNone) {
     manager_.emplace(
         Manager::Dependencies{
             .loader = loader_, .executor = executor_, .events = events_, .clock = clock_, .own_timer = false},
         limits_);
-    EXPECT_TRUE(manager_->set_catalog(std::move(models), preload));
+    EXPECT_TRUE(manager_->set_catalog(models, preload));
     executor_.run_all();  // the background inspections
     return *manager_;
   }

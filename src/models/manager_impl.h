@@ -5,10 +5,10 @@
 #include <set>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "base/mutex.h"
+#include "models/catalog.h"
 #include "models/entry.h"
 #include "models/manager.h"
 
@@ -27,7 +27,7 @@ class Manager::Impl {
   Impl& operator=(const Impl&) = delete;
 
   Status check(const std::vector<ModelDefinition>& models) EXCLUDES(mutex_);
-  Status set_catalog(std::vector<ModelDefinition> models, Preload preload) EXCLUDES(mutex_);
+  Status set_catalog(const std::vector<ModelDefinition>& models, Preload preload) EXCLUDES(mutex_);
   void set_limits(Limits limits) EXCLUDES(mutex_);
   Limits limits() const EXCLUDES(mutex_);
   Result<VersionRef> resolve(std::string_view name) const EXCLUDES(mutex_);
@@ -69,10 +69,10 @@ class Manager::Impl {
     std::vector<EntryPtr> entries;  // as definition->versions
     bool pinned = false;
   };
-  struct StatusDraft;
 
   TimePoint now() const { return dependencies_.clock.now(); }
   EntryPtr find(const VersionRef& ref) const REQUIRES(mutex_);
+  const Model* model_called(std::string_view name) const REQUIRES(mutex_);
   Result<EntryPtr> find_or_fail(const VersionRef& ref) const REQUIRES(mutex_);
   void touch(const EntryPtr& entry) REQUIRES(mutex_);
   Budgets budgets() const REQUIRES(mutex_);
@@ -139,8 +139,7 @@ class Manager::Impl {
   void release_replaced(Entry& entry) REQUIRES(mutex_);
   void begin_preload(const EntryPtr& entry) REQUIRES(mutex_);
   std::unexpected<Error> unknown_model(std::string_view name) const REQUIRES(mutex_);
-  StatusDraft draft(const Model& model) const REQUIRES(mutex_);
-  static ModelStatus finish(StatusDraft draft);
+  ModelStatus status_of(const Model& model) const REQUIRES(mutex_);
 
   // Constant after construction, or synchronising themselves.
   Manager& self_;
@@ -154,7 +153,7 @@ class Manager::Impl {
   Limits limits_ GUARDED_BY(mutex_);
   std::map<std::string, Model, std::less<>> models_ GUARDED_BY(mutex_);
   std::vector<std::string> model_order_ GUARDED_BY(mutex_);
-  std::unordered_map<std::string, VersionRef> names_ GUARDED_BY(mutex_);
+  FurtherNames names_ GUARDED_BY(mutex_);
   std::vector<EntryPtr> active_ GUARDED_BY(mutex_);  // neither at rest in cold or failed, or waited for
   std::vector<std::weak_ptr<Entry>> to_inspect_ GUARDED_BY(mutex_);  // last first
   std::set<std::string> releasing_keys_ GUARDED_BY(mutex_);  // weights whose pages are being given back

@@ -124,7 +124,7 @@ class History {
     std::vector<ModelDefinition> models;
     for (int i = 0; i < count; ++i) models.push_back(model_called(name_of(i)));
     models[0].versions[0].args["ctx-size"] = std::to_string(variant);
-    RC_ASSERT(manager_->set_catalog(std::move(models), Manager::Preload::kNone).has_value());
+    RC_ASSERT(manager_->set_catalog(models, Manager::Preload::kNone).has_value());
   }
 
   void ask(const VersionRef& ref) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/free_memory.h"
 #include "models/manager_impl.h"
 #include "telemetry/log.h"
 
@@ -85,7 +86,7 @@ void Manager::Impl::begin_inspection(const EntryPtr& entry) {
                    stop = entry->stop_inspection]() mutable {
     const std::stop_callback at_the_end(stop_inspections_.get_token(), [&] { stop.request_stop(); });
     auto result = dependencies_.loader.inspect(spec, options, stop.get_token());
-    if (result) result->details_json = {};  // large, and only `switchyard inspect` shows it
+    if (result) release(result->details_json);  // large, and only `switchyard inspect` shows it
     const MutexLock lock(mutex_);
     inspected(*entry, std::move(result));
     task_ended();
@@ -94,6 +95,7 @@ void Manager::Impl::begin_inspection(const EntryPtr& entry) {
 
 void Manager::Impl::inspected(Entry& entry, Result<engine::Inspection> result) {
   entry.inspecting = InspectionState::kNeeded;
+  entry.stop_inspection = std::stop_source(std::nostopstate);
   const bool of_parked = std::exchange(entry.stale, false) && entry.state() == State::kParked;
   if (of_parked && (!result || result->weights_key != entry.inspection->weights_key)) {
     return;  // what is parked stays what it is, whatever its file is now
@@ -104,12 +106,11 @@ void Manager::Impl::inspected(Entry& entry, Result<engine::Inspection> result) {
     if (!entry.waiters.empty()) refuse(entry, result.error());
     return;
   }
-  auto footprint = std::make_shared<const Footprint>(hot_charge(*result), parked_charge(*result));
-  const bool same = entry.inspection && entry.inspection->weights_key == result->weights_key &&
-                    entry.footprint && *entry.footprint == *footprint;
+  const auto before = entry.footprint();
   entry.inspection = std::make_shared<const engine::Inspection>(std::move(*result));
-  entry.footprint = std::move(footprint);
-  if (!same) entry.retry_at.reset();  // another file than the one that failed
+  if (before == nullptr || *before != *entry.footprint()) {
+    entry.retry_at.reset();  // another file than the one that failed
+  }
   if (entry.state() == State::kCold) entry.error.reset();
   if (entry.waiters.empty() || refuse_too_early(entry)) return;
   entry.inspecting = InspectionState::kDone;
@@ -127,7 +128,7 @@ bool Manager::Impl::refuse_too_early(Entry& entry) {
 
 void Manager::Impl::remember_error(Entry& entry, const Error& error) {
   const bool new_to_us = !entry.error || entry.error->message != error.message;
-  entry.error = error;
+  entry.error = std::make_unique<const Error>(error);
   if (new_to_us) telemetry::log_warning("models", "{}: {}", entry.ref.to_string(), error.to_string());
 }
 
@@ -151,7 +152,7 @@ void Manager::Impl::refuse(Entry& entry, const Error& error) {
 
 void Manager::Impl::begin_load(const EntryPtr& entry) {
   if (refuse_too_early(*entry)) return;
-  auto reservation = ledger_.reserve(entry->footprint->hot, budgets(), entry->reservation);
+  auto reservation = ledger_.reserve(entry->footprint()->hot, budgets(), entry->reservation);
   if (!reservation) return refuse(*entry, reservation.error());
   entry->reservation = std::move(*reservation);
   entry->weights_were_held =
@@ -161,7 +162,7 @@ void Manager::Impl::begin_load(const EntryPtr& entry) {
   entry->stop_load = std::stop_source();
   entry->uses_pages = true;
   entry->load_began = now();
-  entry->progress = engine::LoadProgress{};
+  entry->progress = std::make_unique<const engine::LoadProgress>();
   entry->progress_told = {};
   run_on_executor([this, entry, spec = entry->spec(), inspection = entry->inspection,
                    stop = entry->stop_load.get_token()] { load_task(entry, spec, *inspection, stop); });
@@ -203,7 +204,7 @@ void Manager::Impl::load_task(const EntryPtr& entry, const engine::ModelSpec& sp
 void Manager::Impl::on_progress(Entry& entry, const engine::LoadProgress& progress) {
   const MutexLock lock(mutex_);
   const bool new_stage = !entry.progress || entry.progress->stage != progress.stage;
-  entry.progress = progress;
+  entry.progress = std::make_unique<const engine::LoadProgress>(progress);
   if (progress.stage == "warmup" && entry.state() == State::kLoading) {
     transition(entry, State::kWarming, "loaded");
   }
@@ -252,7 +253,7 @@ void Manager::Impl::load_ended_badly(const EntryPtr& loading, const Error& error
   const std::string_view cause = cancelled ? "cancelled" : "the load failed";
   const Error* const told = cancelled ? nullptr : &error;
   if (entry.weights != nullptr) {
-    entry.reservation.shrink_to(entry.footprint->parked);
+    entry.reservation.shrink_to(entry.footprint()->parked);
     transition(entry, State::kParked, cause, told);
   } else {
     entry.reservation.release();
@@ -263,7 +264,8 @@ void Manager::Impl::load_ended_badly(const EntryPtr& loading, const Error& error
   if (entry.at_rest()) {
     tell(entry.on_left, {});
   } else if (entry.gone || !entry.on_left.empty()) {  // an unload that cancelled a resume
-    entry.drain = Drain{.cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request"};
+    entry.drain = std::make_unique<Drain>(
+        Drain{.cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "request"});
     begin_leaving(loading);
   }
 }
@@ -277,7 +279,7 @@ void Manager::Impl::begin_drain(const EntryPtr& entry, Drain drain) {
     if (before.cause == DrainCause::kDecided) drain.cause = DrainCause::kDecided;
     if (before.deadline && !drain.deadline) drain.deadline = before.deadline;
   }
-  entry->drain = std::move(drain);
+  entry->drain = std::make_unique<Drain>(std::move(drain));
   if (entry->state() == State::kHot) transition(*entry, State::kDraining, reason);
   if (entry->leases == 0 && !entry->leaving) begin_leaving(entry);
 }
@@ -291,7 +293,7 @@ void Manager::Impl::call_off_drain(Entry& entry) {
 }
 
 void Manager::Impl::begin_leaving(const EntryPtr& entry) {
-  const Drain drain = entry->drain.value_or(Drain{});
+  const Drain drain = entry->drain ? *entry->drain : Drain{};
   const bool nothing_stays = drain.to == Residency::kCold || entry->weights == nullptr;
   const Residency to = nothing_stays ? Residency::kCold : Residency::kParked;
   entry->leaving = true;
@@ -358,7 +360,7 @@ void Manager::Impl::left(const EntryPtr& entry, Residency to) {
   const std::string reason = entry->drain ? entry->drain->reason : std::string();
   entry->drain.reset();
   if (to == Residency::kParked) {
-    entry->reservation.shrink_to(entry->footprint->parked);
+    entry->reservation.shrink_to(entry->footprint()->parked);
     transition(*entry, State::kParked, reason);
   } else {
     entry->reservation.release();

@@ -105,7 +105,7 @@ Candidate Manager::Impl::candidate(const Entry& entry) const {
               .blocked = (entry.replaces && entry.replaces->in_the_way()) ||
                          (entry.inspection && releasing_keys_.contains(entry.inspection->weights_key)),
               .can_park = !hot_once || entry.weights != nullptr,
-              .footprint = entry.footprint,
+              .footprint = entry.footprint(),
               .stale = entry.stale,
               .wanted = !entry.waiters.empty(),
               .inspection = entry.inspecting,

@@ -508,7 +508,7 @@ TEST_F(ManagerTest, InspectionsInTheBackgroundComeOneAtATimeAndAreKept) {
       limits_);
   std::vector<ModelDefinition> many;
   for (int i = 0; i < 1000; ++i) many.push_back(model_called(fmt::format("m{}", i)));
-  ASSERT_TRUE(manager_->set_catalog(std::move(many), Manager::Preload::kNone));
+  ASSERT_TRUE(manager_->set_catalog(many, Manager::Preload::kNone));
   EXPECT_EQ(executor_.size(), 1U);
   executor_.run_one();
   EXPECT_EQ(executor_.size(), 1U);
@@ -517,6 +517,29 @@ TEST_F(ManagerTest, InspectionsInTheBackgroundComeOneAtATimeAndAreKept) {
   EXPECT_EQ(world_.inspections("m999"), 1);
   EXPECT_THAT(seen_, IsEmpty());
   EXPECT_EQ(manager_->list().size(), 1000U);
+}
+
+TEST_F(ManagerTest, AColdVersionKeepsNoDetailsOfItsFile) {
+  engine::Inspection inspection = inspection_of("a@1", 100);
+  inspection.details_json = std::string(1 << 20, '.');
+  for (const char* model : {"a", "b"}) world_.set_inspection(model, inspection);
+  start({model_called("a"), model_called("b")});
+  manager_->inspect(ref("b"), [](const auto&) {});
+  executor_.run_all();
+  for (const ModelStatus& model : manager_->list()) {
+    ASSERT_NE(model.versions[0].inspection, nullptr);
+    EXPECT_LT(model.versions[0].inspection->details_json.capacity(), 100U);
+  }
+}
+
+TEST_F(ManagerTest, ADefinitionThatDidNotChangeStaysTheOneThatIsShared) {
+  start({model_called("a"), model_called("b")});
+  const auto a = manager_->describe("a")->definition, b = manager_->describe("b")->definition;
+  ModelDefinition changed = model_called("b");
+  changed.tags = {"new"};
+  ASSERT_TRUE(manager_->set_catalog({model_called("a"), changed}, Manager::Preload::kNone));
+  EXPECT_EQ(manager_->describe("a")->definition, a);
+  EXPECT_NE(manager_->describe("b")->definition, b);
 }
 
 TEST_F(ManagerTest, ShuttingDownRefusesNewOnesAndLeavesWhatIsHeld) {

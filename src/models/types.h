@@ -75,7 +75,7 @@ struct Limits {
   Duration retry_backoff_most = std::chrono::minutes(5);
 };
 
-/// One version as `ls` shows it: a copy, valid at the moment it was taken.
+/// One version as `ls` shows it, at the moment it was taken. What is shared does not change.
 struct VersionStatus {
   VersionRef ref;
   State state = State::kCold;
@@ -85,11 +85,11 @@ struct VersionStatus {
   std::uint32_t waiting = 0;
   std::optional<Error> error = {};  ///< of the last failed load or inspection
   std::optional<engine::LoadProgress> progress = {};
-  std::optional<engine::Inspection> inspection = {};  ///< once known
-  std::optional<Duration> idle_for = {};              ///< hot or parked and unused for this long
+  std::shared_ptr<const engine::Inspection> inspection = {};  ///< null until it is known
+  std::optional<Duration> idle_for = {};                      ///< hot or parked and unused for this long
   std::optional<Duration> last_load_time = {};
-  std::string info_json;  ///< the engine's own entry for /v1/models, empty before the first load
-  std::shared_ptr<const std::string> props_json = {};  ///< its GET /props, null before the first load
+  /// Null before the first load: the engine's own entry for /v1/models, and its GET /props.
+  std::shared_ptr<const std::string> info_json = {}, props_json = {};
 };
 
 /// The little of it that decisions need.
@@ -106,8 +106,8 @@ struct Resident {
 };
 
 struct ModelStatus {
-  ModelDefinition definition;
-  std::vector<VersionStatus> versions;  ///< same order as definition.versions
+  std::shared_ptr<const ModelDefinition> definition;  ///< never null
+  std::vector<VersionStatus> versions;                ///< same order as definition->versions
 };
 
 }  // namespace switchyard::models

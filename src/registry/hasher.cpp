@@ -18,7 +18,7 @@
 namespace switchyard::registry {
 namespace {
 
-constexpr std::size_t kPiece = 1 << 20;
+constexpr std::size_t kPiece = 64 << 10;
 
 void become_unimportant() {
   pthread_setname_np(pthread_self(), "hasher");

@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "base/free_memory.h"
 #include "http/front/head.h"
 #include "telemetry/log.h"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::size_t kIdleChunk = 2 << 10;  // what 3000 idle connections hold each
 constexpr std::size_t kBodyChunk = 64 << 10;
 constexpr std::size_t kPipelineLimit = 64 << 10;
+constexpr std::size_t kLargeReply = 512 << 10;   // no stream queues as much
 constexpr std::chrono::seconds kLingerPause{2};  // as nginx does, shorter
 constexpr std::chrono::seconds kLingerTotal{30};
 constexpr std::chrono::seconds kCutFlush{2};  // to hand out what came before an abort
@@ -126,7 +128,7 @@ void Connection::process_input() {
   } else if (!reader_) {
     move_to(State::kIdle);
     read_deadline_ = now() + front_.options.idle_timeout;
-    inbox_ = std::string();
+    release(inbox_);
     if (front_.stopping) stop();
   }
   if (eof_) return close();
@@ -168,7 +170,7 @@ void Connection::call_handler(const ExchangePtr& exchange) {
 void Connection::reject(int status, std::string_view what) {
   const Response response = front_.error_response(status, what);
   reader_.reset();  // owns `what`, perhaps
-  inbox_ = std::string();
+  release(inbox_);
   Framing framing;
   framing.content_length = response.body.size();
   framing.close = true;
@@ -218,8 +220,10 @@ void Connection::on_write(error_code ec, std::size_t bytes) {
   if (ec) return close();
   out_sent_ += bytes;
   if (out_sent_ == out_.size()) {
-    out_ = std::string();
+    const bool large = out_.size() >= kLargeReply;
+    release(out_);
     out_sent_ = 0;
+    if (large) give_back_free_memory();  // it and what it was made of
   }
   if (out_is_reply_) reply_->sent(bytes);
   write();
@@ -254,7 +258,7 @@ void Connection::cut() {
 void Connection::linger(Farewell farewell) {
   move_to(State::kLingering);
   reader_.reset();
-  inbox_ = std::string();
+  release(inbox_);
   shutdown_write(farewell);
   if (eof_) return close();
   linger_end_ = now() + kLingerTotal;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "base/printable.h"
@@ -65,7 +66,7 @@ std::string format_count(std::uint64_t count) {
 
 std::string format_bar(double fraction, std::size_t width) {
   fraction = std::clamp(fraction, 0.0, 1.0);
-  const auto full = static_cast<std::size_t>(fraction * static_cast<double>(width) + 0.5);
+  const auto full = static_cast<std::size_t>(std::lround(fraction * static_cast<double>(width)));
   return fmt::format("[{}{}] {:3.0f} %", std::string(full, '#'), std::string(width - full, '.'),
                      fraction * 100);
 }

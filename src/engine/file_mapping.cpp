@@ -1,5 +1,6 @@
 #include "engine/file_mapping.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,6 +53,22 @@ std::vector<AddressRange> without(const std::vector<AddressRange>& ranges, std::
     if (at < range.end) left.push_back({.begin = at, .end = range.end});
   }
   return left;
+}
+
+std::uint64_t read_ahead(const std::string& path, const std::stop_token& stop) {
+  constexpr off_t kPiece = 1 << 20;  // the kernel takes no more at once
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  struct stat st = {};
+  off_t at = 0;
+  if (::fstat(file, &st) == 0) {
+    while (at < st.st_size && !stop.stop_requested() &&
+           ::posix_fadvise(file, at, kPiece, POSIX_FADV_WILLNEED) == 0) {
+      at += std::min<off_t>(kPiece, st.st_size - at);
+    }
+  }
+  ::close(file);
+  return static_cast<std::uint64_t>(at);
 }
 
 // NOLINTBEGIN(performance-no-int-to-ptr): addresses come as text from the kernel

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ struct AddressRange {
 /// Puts an inaccessible mapping without memory in the place of what is mapped at `range`, whole pages.
 /// The addresses stay taken, so that whoever mapped them may unmap them.
 void close_off(const AddressRange& range);
+
+/// Has the kernel read the file into the page cache, piece by piece until its end or `stop`; returns the
+/// bytes asked for. Waits for the device only where its queue is full.
+std::uint64_t read_ahead(const std::string& path, const std::stop_token& stop);
 
 /// madvise() on each range; returns the bytes on which it succeeded.
 std::uint64_t advise(const std::vector<AddressRange>& ranges, int advice);

@@ -9,6 +9,7 @@
 #include "engine/bridge.h"
 #include "engine/engine_reply.h"
 #include "engine/host_buffers.h"
+#include "engine/low_priority.h"
 #include "engine/thread_budget.h"
 #include "engine/weights_store.h"
 #include "telemetry/log.h"
@@ -104,6 +105,7 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
   bool loaded = false;
   {
     const LoadingScope loading;
+    const LowPriorityScope low;
     const PreparedBuffers buffers(experience.host_buffers);
     const ContextProbeScope probing(experience.probes);
     const DecodeScope decoding(engine->params_->cpuparams.n_threads,

@@ -12,9 +12,11 @@
 #include "engine/bridge.h"
 #include "engine/conversation_store.h"
 #include "engine/engine_reply.h"
+#include "engine/file_mapping.h"
 #include "engine/in_process.h"
 #include "engine/in_process_engine.h"
 #include "engine/inspector.h"
+#include "engine/low_priority.h"
 #include "engine/params.h"
 #include "engine/state_shape.h"
 #include "engine/thread_budget.h"
@@ -128,6 +130,13 @@ class InProcessLoader final : public EngineLoader {
     experience.host_buffers.clear();
     remember(key, std::move(experience));
     return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
+  }
+
+  void prefetch(const ModelSpec& spec, std::stop_token stop) override {
+    const LowPriorityScope low;
+    if (const auto file = spec.args.find("model"); file != spec.args.end()) {
+      for (const std::string& path : split_files(file->second)) read_ahead(path, stop);
+    }
   }
 
   void forget(const std::string& model, const std::string& version) override {

@@ -24,16 +24,6 @@ void __real_ggml_backend_tensor_set(ggml_tensor* tensor, const void* data, std::
 }
 
 namespace switchyard::engine {
-namespace {
-
-/// path, size, mtime and inode of one file; empty when it cannot be read.
-std::string file_identity(const std::string& path) {
-  struct stat st = {};
-  if (::stat(path.c_str(), &st) != 0) return {};
-  return fmt::format("{}|{}|{}.{}|{}", path, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino);
-}
-
-/// "x-00001-of-00003.gguf" -> all three; any other path -> itself.
 std::vector<std::string> split_files(const std::string& path) {
   int number = 0;
   int count = 0;
@@ -46,6 +36,15 @@ std::vector<std::string> split_files(const std::string& path) {
     files.push_back(fmt::format("{}-{:05}-of-{:05}.gguf", path.substr(0, dash), i, count));
   }
   return files;
+}
+
+namespace {
+
+/// path, size, mtime and inode of one file; empty when it cannot be read.
+std::string file_identity(const std::string& path) {
+  struct stat st = {};
+  if (::stat(path.c_str(), &st) != 0) return {};
+  return fmt::format("{}|{}|{}.{}|{}", path, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino);
 }
 
 std::vector<AddressRange> mappings_of_model(const std::string& path) {

@@ -4,12 +4,16 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "engine/api/engine.h"
 
 struct llama_model_params;
 
 namespace switchyard::engine {
+
+/// "x-00001-of-00003.gguf" -> all three; any other path -> itself.
+[[nodiscard]] std::vector<std::string> split_files(const std::string& path);
 
 /// Equal for loads that may share one llama_model: path, size and mtime of every file of the model
 /// and every field of the parameters that shapes the weights. Empty when the file cannot be read.

@@ -109,6 +109,7 @@ class ScriptedLoader final : public engine::EngineLoader {
     return std::make_unique<ScriptedEngine>(answer_, spec.model);
   }
   void forget(const std::string&, const std::string&) override {}
+  void prefetch(const engine::ModelSpec&, std::stop_token) override {}
   void forget_all_but(const std::map<std::string, std::vector<std::string>>&) override {}
   [[nodiscard]] engine::ConversationStats conversations() const override { return {}; }
 

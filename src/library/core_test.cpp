@@ -82,6 +82,7 @@ class FakeLoader final : public engine::EngineLoader {
     return std::make_unique<FakeEngine>(spec.version);
   }
   void forget(const std::string&, const std::string&) override {}
+  void prefetch(const engine::ModelSpec&, std::stop_token) override {}
   void forget_all_but(const std::map<std::string, std::vector<std::string>>&) override {}
   engine::ConversationStats conversations() const override { return {}; }
 };

@@ -75,6 +75,7 @@ struct Entry {
 
   InspectionState inspecting = InspectionState::kNeeded;
   std::stop_source stop_inspection{std::nostopstate};
+  bool prefetched = false;  ///< while it waits for room
   std::shared_ptr<const engine::Inspection> inspection;
   bool stale = false;  ///< inspected for other budgets
   MemoryReservation reservation;

@@ -59,6 +59,9 @@ class FakeWorld {
   std::vector<std::string> forgotten() const {
     return with([&] { return forgotten_; });
   }
+  std::vector<std::string> prefetched() const {
+    return with([&] { return prefetched_; });
+  }
   int pages_released() const { return pages_released_; }
   /// Uses of engines that were already destroyed, loads at once of one version and the like.
   int wrongs() const { return wrongs_; }
@@ -79,7 +82,7 @@ class FakeWorld {
   std::map<std::string, int> loads_, inspected_, alive_;
   std::map<std::string, int> engines_by_key_;
   std::set<std::string> loading_;
-  std::vector<std::string> forgotten_;
+  std::vector<std::string> forgotten_, prefetched_;
   std::atomic<int> pages_released_ = 0;
   std::atomic<int> wrongs_ = 0;
 };
@@ -194,6 +197,9 @@ class FakeLoader final : public engine::EngineLoader {
     }
     progress({"warmup", {"text_model", "warmup"}, 1});
     return std::make_unique<FakeEngine>(world_, spec.model, inspection.weights_key);
+  }
+  void prefetch(const engine::ModelSpec& spec, std::stop_token) override {
+    world_.with([&] { world_.prefetched_.push_back(spec.model); });
   }
   void forget_all_but(const std::map<std::string, std::vector<std::string>>&) override {}
   void forget(const std::string& model, const std::string& version) override {

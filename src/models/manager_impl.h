@@ -91,6 +91,7 @@ class Manager::Impl {
   void apply(const Action& action, const std::vector<EntryPtr>& order) REQUIRES(mutex_);
   void note_wake(TimePoint when) REQUIRES(mutex_);
   void inspect_in_background() REQUIRES(mutex_);
+  void prefetch_next() REQUIRES(mutex_);
   void cancel_load(Entry& entry) REQUIRES(mutex_);
   void queue(Task task) REQUIRES(mutex_) { outbox_.push_back(std::move(task)); }
   void run_on_executor(std::function<void()> work) REQUIRES(mutex_);

@@ -321,6 +321,7 @@ void Manager::Impl::leave_task(const EntryPtr& entry, Residency to, std::unique_
   if (to == Residency::kCold) weights = std::move(entry->weights);
   mutex_.unlock();
   weights.reset();
+  give_back_free_memory();  // else what the engine has freed stays in the heaps of a dozen threads
   mutex_.lock();
   give_pages_back(*entry);
   // An unload may have been asked for while it was parking.

@@ -33,6 +33,7 @@ void Manager::Impl::decide() {
     }
     for (const Action& action : plan.actions) apply(action, order);
   }
+  prefetch_next();
   inspect_in_background();
 }
 
@@ -185,6 +186,22 @@ void Manager::Impl::inspect_in_background() {
     }
     begin_inspection(entry);
     return;
+  }
+}
+
+/// Whoever is inspected and waits for room has its file read meanwhile.
+void Manager::Impl::prefetch_next() {
+  for (const EntryPtr& entry : active_) {
+    const bool waits_for_room =
+        entry->at_rest() && !entry->waiters.empty() && entry->inspecting == InspectionState::kDone;
+    if (waits_for_room && !entry->prefetched && !shutting_down_) {
+      run_on_executor([this, spec = entry->spec()] {
+        dependencies_.loader.prefetch(spec, stop_inspections_.get_token());
+        const MutexLock lock(mutex_);
+        task_ended();
+      });
+    }
+    entry->prefetched = waits_for_room;
   }
 }
 

@@ -462,6 +462,19 @@ TEST_F(ManagerTest, SettingsAreCheckedForWhatIsInMemory) {
   EXPECT_EQ(manager_->check({with_context("a", "2")}).error().message, "no such adapter");
 }
 
+TEST_F(ManagerTest, TheFileOfWhoeverWaitsForRoomIsReadAhead) {
+  start({model_called("a"), model_called("b")});
+  Answer& a = ask_and_run("a");
+  EXPECT_THAT(world_.prefetched(), IsEmpty()) << "it was loaded at once";
+  Answer& b = ask_and_run("b");
+  EXPECT_EQ(b.times, 0);
+  pass(std::chrono::milliseconds(1));
+  EXPECT_THAT(world_.prefetched(), ElementsAre("b")) << "once";
+  a.lease.release();
+  executor_.run_all();
+  EXPECT_TRUE(b.lease);
+}
+
 TEST_F(ManagerTest, WaitersOfARemovedModelGetNotFoundAndABadCatalogChangesNothing) {
   start({model_called("a"), model_called("b")});
   Answer& a = ask("a");

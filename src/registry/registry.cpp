@@ -39,6 +39,9 @@ class GuardedLoader final : public engine::EngineLoader {
       const std::function<void(const engine::LoadProgress&)>& progress, std::stop_token stop) override {
     return inner_.load(spec, inspection, progress, std::move(stop));
   }
+  void prefetch(const engine::ModelSpec& spec, std::stop_token stop) override {
+    inner_.prefetch(spec, std::move(stop));
+  }
   void forget(const std::string& model, const std::string& version) override {
     inner_.forget(model, version);
   }

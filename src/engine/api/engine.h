@@ -189,6 +189,10 @@ class EngineLoader {
       const ModelSpec& spec, const Inspection& inspection,
       const std::function<void(const LoadProgress&)>& progress, std::stop_token stop) = 0;
 
+  /// Has the system read the files that a load of `spec` will need into memory that it can take back, until
+  /// all is asked for or `stop`. Says nothing of whether it did.
+  virtual void prefetch(const ModelSpec& spec, std::stop_token stop) = 0;
+
   /// The version is in the catalog no more: what is kept of its conversations goes. Does not block.
   virtual void forget(const std::string& model, const std::string& version) = 0;
   /// The same for what was kept by an earlier process: only these versions, by model, are catalogued.

@@ -157,8 +157,8 @@ def test_other_settings_in_place_keep_weights_and_conversations(start, real_mode
     settings(ctx_size=2048)
     server = start("--config", config, "--models-max", 1)
     talk = Conversation("m").say(server)
-    for args, question in (({"ctx_size": 4096}, QUESTIONS[0]), ({"ctx_size": 4096, "parallel": 2, "kv_unified": "true"},
-                                                               QUESTIONS[1])):
+    for args, question in zip(({"ctx_size": 4096}, {"ctx_size": 4096, "parallel": 2}, {"ctx_size": 4096, "parallel": 1}),
+                              QUESTIONS):
         log = admin.events(server)
         assert settings(**args).status_code == 200
         back = log.wait(admin.reached("m", "hot"), "the model with its new settings")
@@ -168,7 +168,7 @@ def test_other_settings_in_place_keep_weights_and_conversations(start, real_mode
     refused = settings(ctx_size=4096, lora=tmp_path / "absent.gguf")
     assert refused.status_code == 400 and "absent.gguf" in refused.text
     assert admin.state(server, "m") == "hot"
-    talk.continued(server, QUESTIONS[2])
+    talk.continued(server, QUESTIONS[3])
 
 
 def test_a_damaged_file_is_removed_and_the_rest_goes_on(start, real_models, tmp_path):

@@ -330,7 +330,6 @@ TEST(InspectionJson, RoundTrips) {
                .n_ctx_train = 8192,
                .n_layers = 30,
                .n_slots = 4,
-               .n_streams = 2,
                .n_params = 135,
                .file_size = ByteSize(98),
                .architecture = "llama",
@@ -350,7 +349,6 @@ TEST(InspectionJson, RoundTrips) {
   ASSERT_TRUE(back);
   EXPECT_EQ(back->need.items.front().total(), ByteSize(21));
   EXPECT_EQ(back->need.host_buffers, i.need.host_buffers);
-  EXPECT_EQ(back->n_streams, 2U);
   EXPECT_EQ(back->context_probes, i.context_probes);
   EXPECT_EQ(back->resolved_args, i.resolved_args);
   const auto error = inspection_from_json(to_json(Result<Inspection>(fail(ErrorCode::kNotFound, "m", "c"))));

@@ -388,7 +388,6 @@ Status predict_memory(const ModelSpec& spec, const InspectOptions& options, Byte
   inspection.n_ctx_train = whole->model().trained_context();
   inspection.n_layers = static_cast<std::uint32_t>(llama_model_n_layer(whole->model().model()));
   inspection.n_slots = static_cast<std::uint32_t>(params.n_parallel);
-  inspection.n_streams = params.kv_unified ? 1 : inspection.n_slots;
   inspection.n_params = llama_model_n_params(whole->model().model());
   return {};
 }

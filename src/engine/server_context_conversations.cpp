@@ -3,6 +3,7 @@
 #include "server-context.cpp"
 
 #include "engine/slot_state.h"
+#include "engine/state_streams.h"
 
 namespace switchyard::engine {
 namespace {
@@ -261,9 +262,15 @@ class Connected final : public SlotConversations {
 
   bool load(server_slot& slot, const SlotState& state) const {
     if (state.tokens.size() >= static_cast<std::size_t>(slot.n_ctx)) return false;  // of a larger context
-    if (!load_data(slot, state.main, state.draft)) return false;
+    const std::uint32_t streams = params_.kv_unified ? 1 : static_cast<std::uint32_t>(params_.n_parallel);
+    if (!load_data(slot, StateStreams::fit(state.main, streams), StateStreams::fit(state.draft, streams)))
+      return false;
     slot.prompt.tokens = server_tokens(state.tokens, context_.mctx != nullptr);
     slot.prompt.checkpoints = to_theirs(state.checkpoints);
+    for (common_prompt_checkpoint& c : slot.prompt.checkpoints) {
+      c.data_tgt = StateStreams::fit(c.data_tgt, streams);
+      c.data_dft = StateStreams::fit(c.data_dft, streams);
+    }
     return is_sound(slot);
   }
 

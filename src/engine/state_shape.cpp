@@ -48,8 +48,7 @@ std::string stamps_of(const std::string& files) {
 }  // namespace
 
 std::string state_shape(const Inspection& inspection) {
-  std::string shape = fmt::format("{};{};{};streams={};", kFormat, llama_build_info(), inspection.weights_key,
-                                  inspection.n_streams);
+  std::string shape = fmt::format("{};{};{};", kFormat, llama_build_info(), inspection.weights_key);
   for (const auto& [name, value] : inspection.resolved_args) {
     if (std::ranges::count(kWithoutEffect, name) > 0) continue;
     if (!inspection.context_shapes_state && std::ranges::count(kSizes, name) > 0) continue;

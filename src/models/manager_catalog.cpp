@@ -102,9 +102,8 @@ void Manager::Impl::merge_model(std::shared_ptr<const ModelDefinition> definitio
       entry->definition = definition;
       entry->version_index = i;
       if (replaced != nullptr) {
-        replaced->hands_weights_over =
-            same_file(replaced->spec(), spec) && replaced->weights != nullptr &&
-            (replaced->state() == State::kHot || replaced->state() == State::kDraining);
+        replaced->hands_weights_over = replaced->state() == State::kHot && replaced->weights != nullptr &&
+                                       same_file(replaced->spec(), spec);
         retire(replaced, entry);
         entry->replaces = replaced->at_rest() ? replaced->replaces : replaced;
         if (replaced->hands_weights_over) add_waiter(entry, Waiter::Kind::kLoad);

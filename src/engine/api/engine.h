@@ -62,7 +62,6 @@ struct Inspection {
   std::uint32_t n_ctx_train = 0;
   std::uint32_t n_layers = 0;
   std::uint32_t n_slots = 0;
-  std::uint32_t n_streams = 1;  ///< parts of the KV cache: one for all slots, or one each
   std::uint64_t n_params = 0;
   ByteSize file_size;
   std::string architecture;

@@ -73,8 +73,9 @@ std::uint64_t read_ahead(const std::string& path, const std::stop_token& stop) {
 
 // NOLINTBEGIN(performance-no-int-to-ptr): addresses come as text from the kernel
 void close_off(const AddressRange& range) {
-  ::mmap(reinterpret_cast<void*>(range.begin), range.end - range.begin, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  // Where the system does not allow more mappings, the pages stay as they are.
+  (void)::mmap(reinterpret_cast<void*>(range.begin), range.end - range.begin, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 std::uint64_t advise(const std::vector<AddressRange>& ranges, int advice) {

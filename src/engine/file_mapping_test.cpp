@@ -19,13 +19,14 @@ bool operator==(const AddressRange& a, const AddressRange& b) { return a.begin =
 constexpr std::size_t kSize = std::size_t{8} << 20;
 
 class FileMappingTest : public testing::Test {
+ public:
+  ~FileMappingTest() override { std::filesystem::remove(path_); }
+
  protected:
   FileMappingTest() {
     path_ = std::filesystem::temp_directory_path() / ("switchyard-mapping-" + std::to_string(::getpid()));
     std::ofstream(path_) << std::string(kSize, 'x');
   }
-  ~FileMappingTest() override { std::filesystem::remove(path_); }
-
   /// A read-only shared mapping of the file, as llama.cpp makes it.
   [[nodiscard]] char* map() const {
     const int file = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);

@@ -65,7 +65,7 @@ Status rehearse_template(const common_params& params, const llama_model* model) 
   }
   try {
     (void)common_chat_format_example(templates.get(), params.use_jinja, params.default_template_kwargs);
-  } catch (const std::exception&) {
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): no error
     // Some templates refuse the example's system message and are right all the same.
   }
   return {};

@@ -3,7 +3,6 @@
 namespace switchyard::http {
 namespace {
 
-using gateway::testing::Script;
 using testing::AppTest;
 
 class Admin : public AppTest {};

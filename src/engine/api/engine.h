@@ -49,7 +49,7 @@ struct MemoryNeed {
       return weights_mapped + weights_private + context + compute + vocabulary + prompt_cache;
     }
   };
-  std::vector<Item> items;  ///< one per device, "host" first
+  std::vector<Item> items;                  ///< one per device, "host" first
   std::vector<ByteSize> host_buffers = {};  ///< of these bytes, the buffers that the load asks the host for
 };
 
@@ -68,7 +68,8 @@ struct Inspection {
   bool inp_vision = false;
   bool inp_audio = false;
   bool context_shapes_state = false;  ///< its rotary positions are other ones with another context size
-  std::vector<int> context_probes = {};  ///< what llama.cpp's trials of its contexts said (engine/context_probe.h)
+  std::vector<int> context_probes =
+      {};                    ///< what llama.cpp's trials of its contexts said (engine/context_probe.h)
   std::string details_json;  ///< GGUF metadata and tensor types, as `switchyard inspect --json` prints
 };
 

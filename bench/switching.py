@@ -15,7 +15,7 @@ from common import (GEMMA, SHORT, SMOLLM2, PeakMemory, Table, admin, complete, f
 SIZES = ("--threads", 2, "--ctx-size", 2048)
 FLAGS = ("--models-max", 1, *SIZES)
 FILES = {SMOLLM2: paths.SMOLLM2_FILE, GEMMA: paths.GEMMA_FILE}
-ROUNDS, MEMORY_ROUNDS, FIRST_LOADS, FLIPS = 6, 3, 3, 10
+ROUNDS, MEMORY_ROUNDS, FIRST_LOADS, FLIPS = 6, 3, 5, 10
 GOALS = {SMOLLM2: 0.4, GEMMA: 0.2}
 US, ROUTER, SWAP = "Switchyard", "llama-server's router", "llama-swap"
 

@@ -263,13 +263,15 @@ class Connected final : public SlotConversations {
   bool load(server_slot& slot, const SlotState& state) const {
     if (state.tokens.size() >= static_cast<std::size_t>(slot.n_ctx)) return false;  // of a larger context
     const std::uint32_t streams = params_.kv_unified ? 1 : static_cast<std::uint32_t>(params_.n_parallel);
-    if (!load_data(slot, StateStreams::fit(state.main, streams), StateStreams::fit(state.draft, streams)))
-      return false;
+    const auto main = StateStreams::fit(state.main, streams);
+    const auto draft = StateStreams::fit(state.draft, streams);
+    if (!load_data(slot, main ? *main : state.main, draft ? *draft : state.draft)) return false;
     slot.prompt.tokens = server_tokens(state.tokens, context_.mctx != nullptr);
     slot.prompt.checkpoints = to_theirs(state.checkpoints);
     for (common_prompt_checkpoint& c : slot.prompt.checkpoints) {
-      c.data_tgt = StateStreams::fit(c.data_tgt, streams);
-      c.data_dft = StateStreams::fit(c.data_dft, streams);
+      for (std::vector<std::uint8_t>* data : {&c.data_tgt, &c.data_dft}) {
+        if (auto fitted = StateStreams::fit(*data, streams)) *data = std::move(*fitted);
+      }
     }
     return is_sound(slot);
   }

@@ -18,14 +18,13 @@ namespace switchyard::engine {
 /// other kinds of memory, positions in more than one dimension.
 class StateStreams {
  public:
-  /// `state` for as many streams, where it is for another number; else as it is.
-  static std::vector<std::uint8_t> fit(const std::vector<std::uint8_t>& state, std::uint32_t streams) {
+  /// `state` for as many streams; nothing where it is to be used as it is, which costs no copy.
+  static std::optional<std::vector<std::uint8_t>> fit(const std::vector<std::uint8_t>& state,
+                                                      std::uint32_t streams) {
     std::uint32_t from = streams;
     if (state.size() >= kHeader + sizeof(from)) std::memcpy(&from, state.data() + kHeader, sizeof(from));
-    if (from != streams) {
-      if (auto converted = convert(state, streams)) return std::move(*converted);
-    }
-    return state;
+    if (from == streams) return std::nullopt;
+    return convert(state, streams);
   }
   static std::optional<std::vector<std::uint8_t>> convert(const std::vector<std::uint8_t>& state,
                                                           std::uint32_t streams) {

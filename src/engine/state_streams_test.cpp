@@ -85,14 +85,15 @@ TEST(StateStreams, BothCachesOfASlidingWindowAreRewrittenAndAnEmptyOneStaysEmpty
 
 TEST(StateStreams, WhatIsSomethingElseIsLeftAlone) {
   const Bytes state = state_of({{.streams = 2, .stream = 0}});
-  EXPECT_EQ(StateStreams::fit(state, 2), state);
+  EXPECT_EQ(StateStreams::fit(state, 2), std::nullopt);
   for (std::size_t size = 0; size < state.size(); ++size) {
     const Bytes cut(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(size));
-    EXPECT_EQ(StateStreams::fit(cut, 3), cut) << size;
+    EXPECT_EQ(StateStreams::fit(cut, 3), std::nullopt) << size;
   }
   Bytes longer = state;
   longer.push_back(0);
-  EXPECT_EQ(StateStreams::fit(longer, 3), longer);
+  EXPECT_EQ(StateStreams::fit(longer, 3), std::nullopt);
+  EXPECT_EQ(StateStreams::fit(state, 3), state_of({{.streams = 3, .stream = 0}}));
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ class Table:
     commands: list[str]
     rows: list[Row] = field(default_factory=list)
     raw: dict = field(default_factory=dict)  # what the rows were made of, for docs/measurements
+    columns: tuple[str, ...] = ("", "Switchyard", "peer", "ratio", "goal", "")
 
     def add(self, what: str, ours: str, peer: str = "", ratio: str = "", goal: str = "", met: bool | None = None):
         self.rows.append(Row(what, ours, peer, ratio, goal, met))

@@ -37,17 +37,22 @@ def _busy(server) -> bool:
 
 
 def together(server) -> float:
-    """Each model's rate beside the other over its rate alone, added up."""
-    alone = {model: complete(server, model, 120).rate for model in (SMOLLM2, GEMMA)}
+    """Each model's rate beside the other over its rate alone, of the same tokens of a reply, added up: a token takes
+    longer the longer its context is."""
+    alone = {model: complete(server, model, 1000).times for model in (SMOLLM2, GEMMA)}
     stop = threading.Event()
-    streams = {model: Background(complete, server, model, 2000, stop=stop) for model in (SMOLLM2, GEMMA)}
+    streams = {model: Background(complete, server, model, 1000, stop=stop) for model in (SMOLLM2, GEMMA)}
     time.sleep(8)  # long enough to count tokens in; nothing is waited for
     stop.set()
     times = {model: stream.result().times for model, stream in streams.items()}
     begin = max(one[0] for one in times.values())
     end = min(one[-1] for one in times.values())
-    both = {model: sum(begin < t <= end for t in one) / (end - begin) for model, one in times.items()}
-    return sum(both[model] / alone[model] for model in both)
+    shares = {}
+    for model, one in times.items():
+        within = [index for index, time_of in enumerate(one) if begin <= time_of <= end]
+        first, last = within[0], within[-1]
+        shares[model] = (alone[model][last] - alone[model][first]) / (one[last] - one[first])
+    return sum(shares.values())
 
 
 def front_under_load(server) -> dict[str, list[float]]:

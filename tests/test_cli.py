@@ -289,9 +289,9 @@ def test_version():
 
 def test_every_command_explains_itself():
     text = run("--help")
-    for command in ("serve", "run", "ls", "ps", "load", "unload", "park", "resume", "pin", "unpin", "switch", "rollback",
-                    "aliases", "versions", "pull",
-                    "inspect", "doctor", "version", "completion"):
+    for command in ("serve", "run", "ls", "ps", "load", "unload", "park", "resume", "pin", "unpin", "release",
+                    "health", "switch", "rollback", "aliases", "versions", "keys", "usage", "pull", "inspect", "doctor", "version",
+                    "completion"):
         assert command in text
         assert "Usage" in run(command, "--help")
 
@@ -331,6 +331,8 @@ def test_completion_of_words(tmp_path):
     (tmp_path / "c.yaml").write_text("")
     assert complete("switchyard unl", tmp_path) == ["unload"]
     assert "model-names" not in complete("switchyard ", tmp_path)
+    assert complete("switchyard experiment re", tmp_path) == ["remove", "report"]
+    assert complete("switchyard experiment report --fo", tmp_path) == ["--format"]
     assert complete("switchyard config ", tmp_path) == ["check"]
     assert "c.yaml" in complete("switchyard config check ", tmp_path)
     assert complete("switchyard config check --mod", tmp_path) == ["--models-dir"]

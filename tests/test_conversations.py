@@ -1,10 +1,9 @@
 """Conversations survive their model's absence: the prompt is not evaluated again, the reply is the same."""
 
-import re
-
 import pytest
 
 from support import admin
+from support.conversations import Conversation, metric, other, story
 from support.paths import GEMMA, SMOLLM2, SMOLLM2_FILE
 from support.process import wait_until
 
@@ -12,56 +11,11 @@ pytestmark = pytest.mark.own
 BOTH = pytest.mark.parametrize("model", [SMOLLM2, GEMMA])
 #: One thread and one stream: what is computed is the same each time.
 EXACT = ("--threads", 1, "--ctx-size", 4096)
-
-
-def story(about: str, sentences: int) -> str:
-    """About 20 tokens a sentence, whichever model counts them."""
-    return " ".join(f"On day {day} the {about} left the house at noon, saw {day + 3} boats and came home by night."
-                    for day in range(sentences))
-
-
-class Conversation:
-    """One that goes on: each turn sends all that was said before."""
-
-    def __init__(self, model: str, about: str = "old fisherman", sentences: int = 62):
-        self.model, self.messages = model, [{"role": "user", "content": story(about, sentences)}]
-
-    def say(self, server, more: str = "") -> "Conversation":
-        if more:
-            self.messages.append({"role": "user", "content": more})
-        reply = server.post("/v1/chat/completions", {"model": self.model, "messages": self.messages, "max_tokens": 8,
-                                                     "temperature": 0}, timeout=600)
-        assert reply.status_code == 200, reply.text
-        body = reply.json()
-        self.messages.append(body["choices"][0]["message"])
-        self.prompt = body["usage"]["prompt_tokens"]
-        self.cached = body["usage"]["prompt_tokens_details"]["cached_tokens"]
-        assert self.cached == body["timings"]["cache_n"]
-        return self
-
-    def continued(self, server, more: str) -> None:
-        before = self.prompt
-        self.say(server, more)
-        assert self.cached >= 0.95 * before, f"{self.cached} of {before} tokens were kept"
-
-    @property
-    def replies(self) -> list[str]:
-        return [message["content"] for message in self.messages if message["role"] == "assistant"]
-
-
 QUESTIONS = ("Who left the house?", "When was that?", "And the boats?", "Did it rain?")
-
-
-def other(model: str) -> str:
-    return GEMMA if model == SMOLLM2 else SMOLLM2
 
 
 def files(data):
     return sorted(data.glob("conversations/*/*.conversation"))
-
-
-def metric(server, name: str) -> float:
-    return float(re.search(rf"^{re.escape(name)} (\S+)$", server.get("/metrics").text, re.MULTILINE).group(1))
 
 
 @BOTH

@@ -257,7 +257,8 @@ def test_preset_reload(start, talkers, tmp_path):
     ini.write_text(section.format("b", 512) + section.format("c", 512))
     server.get("/models?reload=1")
     # llama-server unloads it; here it changes in place and stays loaded.
-    wait_until(lambda: admin.version(server, "b")["n_ctx"] == 512 and server.status("b") == "loaded", "the new settings")
+    wait_until(lambda: admin.version(server, "b").get("n_ctx") == 512 and server.status("b") == "loaded",
+               "the new settings")
     assert server.get("/props?model=b").json()["default_generation_settings"]["n_ctx"] == 512
     assert server.chat("b").status_code == 200
 

@@ -1,13 +1,18 @@
 """Minutes of many clients at once, behind ./run-tests --full: nothing but documented answers, a consistent
 end, and memory that does not grow."""
 
+import os
 import random
+import signal
+import statistics
 import threading
+import time
 from collections import Counter
 
 import pytest
 
-from support import admin, gguf_files
+from support import admin, faults, gguf_files
+from support.faults import Pulse, User
 from support.process import Background, Chat, wait_until
 
 pytestmark = [pytest.mark.own, pytest.mark.full, pytest.mark.timeout(3600)]
@@ -142,3 +147,59 @@ aliases:
     for name in words:
         talk(name)
     assert sum(count for (_, status), count in seen.items() if status == 200) > 32 * 1024 / 2
+
+
+#: Faults that may come at any moment; what is not the victim's must not notice one of them.
+AT_RANDOM = {
+    "SIGKILL": faults.worker_signal(signal.SIGKILL), "SIGSEGV": faults.worker_signal(signal.SIGSEGV),
+    "SIGSTOP": faults.worker_signal(signal.SIGSTOP), "out of memory": faults.worker_out_of_memory,
+    "load killed": faults.load_killed_halfway, "file replaced": faults.file_replaced,
+    "database locked": faults.database_locked, "descriptors": faults.few_descriptors,
+    "resets": faults.client_resets, "slow readers": faults.slow_readers, "idle connections": faults.idle_connections,
+    "unload": lambda site: admin.act(site.server, faults.VICTIM, "unload"),
+    "park": lambda site: site.server.post(f"/admin/v1/models/{faults.VICTIM}/park"),
+}
+
+
+def test_faults_at_random(tmp_path):
+    """16 streams for SWITCHYARD_SOAK_MINUTES (20): no wrong reply, every failure a typed error, the model that is left
+    alone answers always, and memory does not grow."""
+    minutes = float(os.environ.get("SWITCHYARD_SOAK_MINUTES", "20"))
+    seed = int(os.environ.get("SWITCHYARD_SOAK_SEED", random.randrange(1 << 30)))
+    print(f"SWITCHYARD_SOAK_SEED={seed}")
+    chance = random.Random(seed)
+    faults.make_models(tmp_path)
+    site = faults.Site(tmp_path, "process")
+    server = site.server
+    injected, memory = Counter(), []
+    try:
+        with Pulse(server) as pulse:
+            own = [User(server, faults.VICTIM, chance.randrange(1, 300)) for _ in range(8)]
+            others = [User(server, faults.BYSTANDER, chance.randrange(1, 300)) for _ in range(8)]
+            end = time.monotonic() + minutes * 60
+            while time.monotonic() < end:
+                name = chance.choice(list(AT_RANDOM))
+                AT_RANDOM[name](site)
+                injected[name] += 1
+                before = sum(len(user.replies) for user in own)
+                wait_until(lambda: sum(len(user.replies) for user in own) > before + 8, f"answers after {name}")
+                memory.append(uss(server))
+                time.sleep(chance.random())  # the pace of a soak, not a wait for something
+            for user in own + others:
+                user.stop()
+    finally:
+        code = server.stop()
+    errors = sum((user.errors for user in own), Counter())
+    latencies = {path: sorted(seconds)[int(len(seconds) * 0.99)] for path, seconds in pulse.seconds.items()}
+    early = statistics.median(memory[len(memory) // 5:2 * len(memory) // 5])
+    late = statistics.median(memory[-(len(memory) // 5):])
+    print(dict(injected), {"own": sum(len(user.replies) for user in own),
+                           "others": sum(len(user.replies) for user in others)},
+          dict(errors), {path: f"p99 {second * 1000:.1f} ms" for path, second in latencies.items()},
+          "MiB:", [round(size / 2 ** 20, 1) for size in memory[::max(1, len(memory) // 20)]])
+    assert code == 0
+    assert not [words for user in own + others for words in user.wrong]
+    assert not sum((user.errors for user in others), Counter()), "who is not concerned notices nothing"
+    documented = {"unavailable", "cancelled", "server_error"}  # the last is llama.cpp's, without memory
+    assert {words.split()[1] for words in errors} <= documented, errors
+    assert late < early * 1.02 + 2 * 2 ** 20, (early, late)

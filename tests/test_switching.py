@@ -139,10 +139,10 @@ def test_park_and_resume(start, real_models):
     server = start("--models-dir", real_models, *NEAR)
     asked = {"max_tokens": 6, "cache_prompt": False}
     before = server.chat(GEMMA, **asked).json()["choices"]
-    hot = server.rss()
+    hot = server.pss()
     assert admin.act(server, GEMMA, "park")["state"] == "parked"
     assert server.status(GEMMA) == "sleeping"
-    assert server.rss() < hot - 100e6, "parked weights should be given back to the page cache"
+    assert server.pss() < hot - 100e6, "parked weights should be given back to the page cache"
     assert server.chat(GEMMA, **asked).json()["choices"] == before
     assert admin.state(server, GEMMA) == "hot"
     admin.act(server, GEMMA, "park")

@@ -29,6 +29,12 @@ class Core;
 struct LeaseState;
 }  // namespace library
 
+/// Where a model runs.
+enum class Isolation : std::uint8_t {
+  kNone,     ///< in this process
+  kProcess,  ///< in a child of its own, started from the `switchyard` program, which may crash alone
+};
+
 struct ModelManagerOptions {
   /// Bytes that all models together may take; 0: what the machine (or this process's cgroup) has,
   /// less a margin for everything else.
@@ -38,8 +44,9 @@ struct ModelManagerOptions {
   std::uint32_t threads = 0;  ///< cores to share between busy models; 0 = physical cores
   /// How long a request for a model may be held up by others that keep a busy model in its place.
   std::chrono::milliseconds max_wait{5000};
-  /// The `switchyard` program: unknown files are read in a child of it, which may crash alone. Empty:
-  /// looked for beside this program, in ../bin and in PATH.
+  /// The `switchyard` program: unknown files are read in a child of it, which may crash alone, and so may
+  /// models with Isolation::kProcess. Of the same version as this library. Empty: looked for beside this
+  /// program, in ../bin and in PATH.
   std::string helper_path = SWITCHYARD_HELPER_PATH;
   /// Folder where what was learnt of files, conversations, and where aliases point and how they got there,
   /// are kept for the next run; empty: they are not kept. One process at a time.
@@ -67,6 +74,9 @@ struct ModelConfig {
   std::optional<std::chrono::milliseconds> park_after = {};    ///< idle time until parked
   std::optional<std::chrono::milliseconds> unload_after = {};  ///< idle time until cold
   double weight = 1.0;  ///< a model with twice the weight is kept twice as long under pressure
+  /// Of this version. With kProcess a crash of it is kUnavailable to those that use it, and the next
+  /// acquire() loads it again.
+  Isolation isolation = Isolation::kNone;
 };
 
 enum class ModelState : std::uint8_t {
@@ -161,7 +171,7 @@ class Lease {
   /// Calls llama-server's handler of `path` ("/v1/chat/completions", "/v1/embeddings", "/completion", ...)
   /// with a JSON body, and blocks until it is done. A reply that is a stream (`"stream": true`) goes to
   /// `on_chunk` where there is one. A refusal by the handler is a Reply with its status. Errors: kCancelled
-  /// when the model is being taken away or `on_chunk` said false.
+  /// when the model is being taken away or `on_chunk` said false, kUnavailable when its process has died.
   [[nodiscard]] Result<Reply> post(std::string_view path, std::string json_body,
                                    const OnChunk& on_chunk = {}) const;
   /// One user message, the model's answer. `on_text` gets its pieces as they are made. Errors: as of

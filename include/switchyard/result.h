@@ -10,7 +10,7 @@ namespace switchyard {
 
 /// What kind of thing went wrong. Behaviour depends on the code, never on the message.
 /// Codes tell "never possible as asked" (kInvalidArgument, kDoesNotFit, kCorruptFile, ...) from
-/// "not now" (kUnavailable, kTimeout).
+/// "not now" (kOverloaded, kUnavailable, kTimeout).
 enum class ErrorCode : std::uint8_t {
   kInvalidArgument,          ///< the request itself is wrong (HTTP 400)
   kUnauthenticated,          ///< no key, or an unknown one (HTTP 401)
@@ -18,6 +18,7 @@ enum class ErrorCode : std::uint8_t {
   kNotFound,                 ///< no such model, version, alias or file (HTTP 404)
   kConflict,                 ///< true of another state: already loaded, in use (HTTP 409)
   kTooLarge,                 ///< body or file over a configured limit (HTTP 413)
+  kOverloaded,               ///< more wait than may; try again in a moment (HTTP 429)
   kCorruptFile,              ///< truncated, damaged or not a GGUF file (HTTP 422)
   kUnsupportedArchitecture,  ///< a sound GGUF of an architecture that llama.cpp does not know (HTTP 422)
   kDoesNotFit,               ///< larger than the budget even with everything else evicted (HTTP 507)

@@ -1,7 +1,12 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <latch>
+#include <mutex>
+#include <set>
 
 #include "base/executor.h"
 #include "base/free_memory.h"
@@ -79,6 +84,50 @@ TEST(ThreadPool, RunsEverythingBeforeItEnds) {
     for (int i = 0; i < 1000; ++i) pool.post([&] { ++done; });
   }
   EXPECT_EQ(done, 1000);
+}
+
+TEST(ThreadPool, OneThreadIsThereBeforeTheFirstTask) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "a sanitizer needs address space of its own";
+#endif
+#endif
+  // With no more threads to be had a task must still find one.
+  struct rlimit before{}, none{};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
+  ThreadPool pool("test", 8);
+  std::atomic<int> done = 0;
+  none = before;
+  none.rlim_cur = 0;  // no stack for a thread
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &none), 0);
+  std::latch all(3);
+  for (int i = 0; i < 3; ++i) {
+    pool.post([&] {
+      ++done;
+      all.count_down();
+    });
+  }
+  all.wait();
+  ::setrlimit(RLIMIT_AS, &before);
+  EXPECT_EQ(done, 3);
+}
+
+TEST(ThreadPool, AThreadThatHasLivedLongHandsOver) {
+  std::mutex mutex;
+  std::set<pid_t> threads;
+  {
+    ThreadPool pool("test", 1, std::chrono::milliseconds(0));
+    for (int i = 0; i < 20; ++i) {
+      pool.post([&] {
+        const std::scoped_lock lock(mutex);
+        threads.insert(::gettid());
+      });
+    }
+    std::latch all(1);
+    pool.post([&] { all.count_down(); });
+    all.wait();
+  }
+  EXPECT_GT(threads.size(), 10U);
 }
 
 TEST(ThreadPool, BlockedTasksDoNotHoldBackOthers) {

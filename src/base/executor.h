@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -24,12 +25,17 @@ class InlineExecutor final : public Executor {
   void post(std::function<void()> task) override { task(); }
 };
 
-/// Grows a thread when a task finds none idle, up to `max_threads`, beyond which tasks wait in
-/// order; idle threads above none end after a few seconds. The destructor runs what was posted and joins.
+/// Grows a thread when a task finds none idle, up to `max_threads` or what the system allows, beyond which
+/// tasks wait in order. One thread is there from the start, so that a task always finds one in the end; idle
+/// ones above that end after a few seconds, and one that has lived for `thread_lives` hands over to a new
+/// one: what glibc keeps of a thread's freed memory, up to some 200 KiB, only grows until then. The
+/// destructor runs what was posted and joins.
 class ThreadPool final : public Executor {
  public:
-  /// `name` (at most 12 characters) is what the threads are called in top and gdb.
-  ThreadPool(std::string name, std::size_t max_threads);
+  /// `name` (at most 12 characters) is what the threads are called in top and gdb. Throws std::system_error
+  /// where not even one thread can be had.
+  ThreadPool(std::string name, std::size_t max_threads,
+             std::chrono::milliseconds thread_lives = std::chrono::seconds(30));
   ~ThreadPool() override;
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -37,10 +43,13 @@ class ThreadPool final : public Executor {
   void post(std::function<void()> task) override;
 
  private:
+  void start_thread() REQUIRES(mutex_);
+  bool try_start_thread() REQUIRES(mutex_);
   void run();
 
   const std::string name_;
   const std::size_t max_threads_;
+  const std::chrono::milliseconds thread_lives_;
   Mutex mutex_;
   CondVar work_;
   CondVar ended_;

@@ -15,4 +15,8 @@ void release(Container& container) {
 /// millisecond.
 void give_back_free_memory();
 
+/// For a program's start: a heap for two processors and not eight for each, which would all keep free pages
+/// of their own. MALLOC_ARENA_MAX counts more.
+void share_heaps();
+
 }  // namespace switchyard

@@ -19,12 +19,69 @@ std::optional<std::uint64_t> first_number(std::string_view text) {
   return parsed.ec == std::errc() ? std::optional(number) : std::nullopt;
 }
 
-std::uint64_t machine_memory(const std::filesystem::path& root) {
-  std::ifstream file(root / "proc/meminfo");
+/// The number behind `key` in a file of lines of "key number".
+std::optional<std::uint64_t> number_of(const std::filesystem::path& path, std::string_view key) {
+  std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("MemTotal:")) return first_number(line).value_or(0) << 10;
+    if (line.starts_with(key)) return first_number(std::string_view(line).substr(key.size()));
   }
-  return 0;
+  return std::nullopt;
+}
+
+std::uint64_t machine_memory(const std::filesystem::path& root) {
+  return number_of(root / "proc/meminfo", "MemTotal:").value_or(0) << 10;
+}
+
+/// Where a version of cgroups keeps what is asked for here.
+struct GroupFiles {
+  const char* top;
+  const char* limit;
+  const char* usage;
+  const char* inactive;  ///< in memory.stat
+  const char* active;
+};
+constexpr GroupFiles kVersion1{"sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                               "total_inactive_file ", "total_active_file "};
+constexpr GroupFiles kVersion2{"sys/fs/cgroup", "memory.max", "memory.current", "inactive_file ",
+                               "active_file "};
+
+/// Calls `each(files, path below the top)` for every group whose memory is accounted and that this process is
+/// in.
+template <typename Each>
+void for_groups(const std::filesystem::path& root, Each each) {
+  std::ifstream groups(root / "proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    // "0::/path" is cgroup v2, "7:memory:/path" cgroup v1.
+    const std::size_t controllers = line.find(':') + 1;
+    const std::size_t path = line.find(':', controllers) + 1;
+    if (controllers == 0 || path == 0) continue;
+    const std::string_view names = std::string_view(line).substr(controllers, path - 1 - controllers);
+    if (names.empty()) each(kVersion2, line.substr(path));
+    if (names == "memory") each(kVersion1, line.substr(path));
+  }
+}
+
+std::optional<std::uint64_t> number_in(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  return std::getline(file, line) ? first_number(line) : std::nullopt;
+}
+
+/// Of one group; nothing where it has no limit below `machine` bytes.
+std::optional<HostMemory> group_memory(const std::filesystem::path& group, const GroupFiles& files,
+                                       std::uint64_t machine) {
+  const auto limit = number_in(group / files.limit);
+  const auto usage = number_in(group / files.usage);
+  if (!limit || !usage || *limit >= machine) return std::nullopt;
+  const std::uint64_t cache = number_of(group / "memory.stat", files.inactive).value_or(0) +
+                              number_of(group / "memory.stat", files.active).value_or(0);
+  const std::uint64_t held = *usage - std::min(cache, *usage);
+  return HostMemory{ByteSize(*limit), ByteSize(*limit - std::min(held, *limit))};
+}
+
+double share_left(const HostMemory& memory) {
+  return static_cast<double>(memory.available.bytes()) /
+         static_cast<double>(std::max<std::uint64_t>(memory.total.bytes(), 1));
 }
 
 /// The least number found in `name` in `folder` and the folders above it, up to `top`.
@@ -45,20 +102,26 @@ std::uint64_t least_limit(const std::filesystem::path& top, std::filesystem::pat
 
 ByteSize host_memory_limit(const std::filesystem::path& root) {
   std::uint64_t least = machine_memory(root);
-  std::ifstream groups(root / "proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    // "0::/path" is cgroup v2, "7:memory:/path" cgroup v1.
-    const std::size_t controllers = line.find(':') + 1;
-    const std::size_t path = line.find(':', controllers) + 1;
-    if (controllers == 0 || path == 0) continue;
-    const std::string_view names = std::string_view(line).substr(controllers, path - 1 - controllers);
-    if (names.empty()) {
-      least = least_limit(root / "sys/fs/cgroup", line.substr(path), "memory.max", least);
-    } else if (names == "memory") {
-      least = least_limit(root / "sys/fs/cgroup/memory", line.substr(path), "memory.limit_in_bytes", least);
-    }
-  }
+  for_groups(root, [&](const GroupFiles& files, const std::string& path) {
+    least = least_limit(root / files.top, path, files.limit, least);
+  });
   return ByteSize(least);
+}
+
+HostMemory host_memory(const std::filesystem::path& root) {
+  const std::uint64_t machine = machine_memory(root);
+  HostMemory tightest{ByteSize(machine),
+                      ByteSize(number_of(root / "proc/meminfo", "MemAvailable:").value_or(0) << 10)};
+  for_groups(root, [&](const GroupFiles& files, const std::string& path) {
+    std::filesystem::path group = std::filesystem::path(path).relative_path();
+    while (true) {
+      const auto memory = group_memory(root / files.top / group, files, machine);
+      if (memory && share_left(*memory) < share_left(tightest)) tightest = *memory;
+      if (group.empty()) return;
+      group = group.parent_path();
+    }
+  });
+  return tightest;
 }
 
 ByteSize default_memory_budget(ByteSize limit) {

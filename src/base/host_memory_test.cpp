@@ -53,5 +53,31 @@ TEST(DefaultMemoryBudget, LeavesAMargin) {
   EXPECT_EQ(default_memory_budget(ByteSize::gib(100)), ByteSize::gib(96));
 }
 
+TEST_F(HostMemoryTest, WhatIsAvailableIsTheMachinesWhereNoGroupIsTighter) {
+  write("proc/meminfo", "MemTotal: 1048576 kB\nMemFree: 1 kB\nMemAvailable: 524288 kB\n");
+  EXPECT_EQ(host_memory(root_).total, ByteSize::gib(1));
+  EXPECT_EQ(host_memory(root_).available, ByteSize::mib(512));
+  write("proc/self/cgroup", "0::/a/b\n");
+  write("sys/fs/cgroup/a/b/memory.max", "max\n");
+  write("sys/fs/cgroup/a/b/memory.current", "1\n");
+  write("sys/fs/cgroup/a/memory.max", "536870912\n");
+  write("sys/fs/cgroup/a/memory.current", "536870912\n");
+  write("sys/fs/cgroup/a/memory.stat", "anon 1\ninactive_file 53687091\nactive_file 53687091\n");
+  EXPECT_EQ(host_memory(root_).total, ByteSize::mib(512)) << "a fifth of it is left, of the machine's a half";
+  EXPECT_EQ(host_memory(root_).available, ByteSize(107374182));
+}
+
+TEST_F(HostMemoryTest, AGroupOfVersionOneAndAMachineThatTellsNothing) {
+  write("proc/meminfo", "MemTotal: 1048576 kB\nMemAvailable: 524288 kB\n");
+  write("proc/self/cgroup", "4:memory:/g\n");
+  write("sys/fs/cgroup/memory/g/memory.limit_in_bytes", "1000000\n");
+  write("sys/fs/cgroup/memory/g/memory.usage_in_bytes", "900000\n");
+  write("sys/fs/cgroup/memory/g/memory.stat", "inactive_file 1\ntotal_inactive_file 100000\n");
+  EXPECT_EQ(host_memory(root_).available, ByteSize(200000));
+  write("proc/meminfo", "");
+  write("proc/self/cgroup", "");
+  EXPECT_EQ(host_memory(root_).total, ByteSize());
+}
+
 }  // namespace
 }  // namespace switchyard

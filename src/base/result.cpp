@@ -10,6 +10,7 @@ std::string_view to_string(ErrorCode code) noexcept {
     case ErrorCode::kNotFound: return "not_found";
     case ErrorCode::kConflict: return "conflict";
     case ErrorCode::kTooLarge: return "too_large";
+    case ErrorCode::kOverloaded: return "overloaded";
     case ErrorCode::kCorruptFile: return "corrupt_file";
     case ErrorCode::kUnsupportedArchitecture: return "unsupported_architecture";
     case ErrorCode::kDoesNotFit: return "does_not_fit";
@@ -30,6 +31,7 @@ int http_status(ErrorCode code) noexcept {
     case ErrorCode::kNotFound: return 404;
     case ErrorCode::kConflict: return 409;
     case ErrorCode::kTooLarge: return 413;
+    case ErrorCode::kOverloaded: return 429;
     case ErrorCode::kCorruptFile: return 422;
     case ErrorCode::kUnsupportedArchitecture: return 422;
     case ErrorCode::kDoesNotFit: return 507;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <charconv>
 #include <optional>
 
 #include "base/printable.h"
@@ -52,8 +53,45 @@ void move(Context& context, const SwitchWords& words, const char* method, const 
   fmt::print("{}", printable(words.dry_run ? preview_text(*answer) : switch_line(*answer)));
 }
 
+struct SplitWords {
+  std::string alias, sticky, why;
+  std::vector<std::string> arms;  ///< "model@version=percent"
+};
+
+/// Nothing for a word that is no arm.
+std::optional<Json> arm_of(const std::string& word) {
+  const std::size_t equals = word.rfind('=');
+  if (equals == std::string::npos || equals == 0) return std::nullopt;
+  double weight = 0;
+  const char* const last = word.data() + word.size();
+  const auto [end, error] = std::from_chars(word.data() + equals + 1, last, weight);
+  if (error != std::errc() || end != last) return std::nullopt;
+  return Json{{"to", word.substr(0, equals)}, {"weight", weight}};
+}
+
 std::string path_of(const std::string& alias, const char* what) {
   return fmt::format("/admin/v1/aliases/{}{}", percent_encode(alias), what);
+}
+
+void split(Context& context, const SplitWords& words) {
+  if (!context.is_name(words.alias)) return;
+  Json body = {{"split", Json::array()}};
+  for (const std::string& word : words.arms) {
+    auto arm = arm_of(word);
+    if (!arm) {
+      return context.report({ErrorCode::kInvalidArgument,
+                             "'" + word + "' is no arm: write model@version=percent, as in chat@2=10"});
+    }
+    body["split"].push_back(*std::move(arm));
+  }
+  if (!words.sticky.empty()) body["sticky"] = {{"header", words.sticky}};
+  if (!words.why.empty()) body["why"] = words.why;
+  LoadProgress progress(context.server, words.alias);
+  Client client(context.server);
+  const Result<Json> answer = client.request("PUT", path_of(words.alias, ""), body);
+  if (!answer) return context.report(answer.error());
+  if (context.json) return context.print(*answer);
+  fmt::print("{}", printable(switch_line(*answer)));
 }
 
 void list(Context& context) {
@@ -119,6 +157,15 @@ void add_alias_commands(CLI::App& app, Context& context) {
   add_move_options(*rollback, back);
   add_server_options(*rollback, context);
   rollback->callback([&context, back] { move(context, *back, "POST", path_of(back->alias, "/rollback")); });
+
+  CLI::App* splitting = app.add_subcommand("split", "Share an alias's requests between several versions");
+  const auto arms = std::make_shared<SplitWords>();
+  splitting->add_option("alias", arms->alias, "The public name; it is made if there is none")->required();
+  splitting->add_option("arms", arms->arms, "model@version=percent of each; they add up to 100")->required();
+  splitting->add_option("--sticky", arms->sticky, "Request header that says who asks, such as x-user-id");
+  splitting->add_option("--why", arms->why, "For the history");
+  add_server_options(*splitting, context);
+  splitting->callback([&context, arms] { split(context, *arms); });
 
   CLI::App* listing = app.add_subcommand("versions", "Show the versions that a model has and has had");
   const auto model = std::make_shared<std::string>();

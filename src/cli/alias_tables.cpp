@@ -39,6 +39,17 @@ std::string error_of(const Json& report) {
   return error == report.end() || !error->is_object() ? std::string() : text_or(*error, "message", "");
 }
 
+/// "a@1 90 %, b@1 10 %", or the one version.
+std::string meaning(const Json& line) {
+  const auto split = line.find("split");
+  if (split == line.end() || !split->is_array()) return text_or(line, "to");
+  std::string text;
+  for (const Json& arm : *split)
+    text += fmt::format("{}{} {:g} %", text.empty() ? "" : ", ", text_or(arm, "to"),
+                        number_or_zero(arm, "weight"));
+  return text;
+}
+
 std::string bytes_text(const Json& json, const char* key) {
   return ByteSize(static_cast<std::uint64_t>(number_or_zero(json, key))).to_string();
 }
@@ -49,17 +60,19 @@ std::string alias_table(const Json& answer) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& alias : answer.at("aliases")) {
     const Json running = alias.value("switch", Json());
-    rows.push_back(
-        {text_or(alias, "name"), text_or(alias, "to"), joined(alias.value("previous", Json::array())),
-         running.is_object() ? fmt::format("to {}: {}", text_or(running, "to"), text_or(running, "phase"))
-                             : "-"});
+    rows.push_back({text_or(alias, "name"), meaning(alias), joined(alias.value("previous", Json::array())),
+                    running.is_object()
+                        ? fmt::format("to {}: {}", text_or(running, "to"), text_or(running, "phase"))
+                        : "-"});
   }
   if (rows.empty()) return "There is no alias: `switchyard switch NAME MODEL --make` makes one.\n";
   return format_table({"ALIAS", "MEANS", "BEFORE", "SWITCH"}, rows);
 }
 
 std::string alias_text(const Json& alias) {
-  std::string text = fmt::format("{} means {}\n", text_or(alias, "name"), text_or(alias, "to"));
+  std::string text = fmt::format("{} means {}\n", text_or(alias, "name"), meaning(alias));
+  if (const Json sticky = alias.value("sticky", Json()); sticky.is_object())
+    text += fmt::format("sticky by: {}\n", text_or(sticky, "header"));
   text += fmt::format("before: {}\n", joined(alias.value("previous", Json::array())));
   if (const Json running = alias.value("switch", Json()); running.is_object()) {
     text += fmt::format("being switched to {}: {}\n", text_or(running, "to"), text_or(running, "phase"));
@@ -74,8 +87,8 @@ std::string history_table(const Json& alias) {
     if (!error_of(line).empty()) ended += " in " + text_or(line, "phase");
     std::string why = text_or(line, "why", "");
     if (const std::string error = error_of(line); !error.empty()) why += (why.empty() ? "" : "; ") + error;
-    rows.push_back({text_or(line, "started_at"), text_or(line, "kind"), text_or(line, "from"),
-                    text_or(line, "to"), ended, format_seconds(total_ms(line) / 1000), text_or(line, "who"),
+    rows.push_back({text_or(line, "started_at"), text_or(line, "kind"), text_or(line, "from"), meaning(line),
+                    ended, format_seconds(total_ms(line) / 1000), text_or(line, "who"),
                     why.empty() ? "-" : why});
   }
   if (rows.empty()) return "It has not been moved yet.\n";

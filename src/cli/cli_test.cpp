@@ -5,12 +5,15 @@
 #include <cstdlib>
 #include <thread>
 
+#include "cli/alert_table.h"
 #include "cli/chat.h"
 #include "cli/client.h"
+#include "cli/experiment_tables.h"
 #include "cli/file_watch.h"
 #include "cli/load_log.h"
 #include "cli/load_progress.h"
 #include "cli/model_tables.h"
+#include "cli/paired.h"
 #include "cli/program.h"
 #include "cli/reload.h"
 #include "cli/serve_flags.h"
@@ -289,6 +292,90 @@ TEST(Tables, Ps) {
   EXPECT_THAT(table, HasSubstr("b     parked             -         0        1  1m15s\n"));
   EXPECT_THAT(table, testing::Not(HasSubstr("a@2")));
   EXPECT_THAT(table, HasSubstr("1.0 MiB of 2.0 MiB reserved"));
+}
+
+TEST(Tables, Alerts) {
+  const Json answer = Json::parse(R"({
+    "alerts": [{"rule": "queue_wait", "model": "a", "state": "firing", "severity": "warning", "value": 12,
+                "threshold": 10, "unit": "seconds", "summary": "a: the wait is long", "since": "12:00:00",
+                "fired_at": "12:01:00", "resolved_at": null}],
+    "rules": [{"rule": "queue_wait", "off": false}, {"rule": "memory", "off": true}], "webhook": null})");
+  EXPECT_EQ(alert_table(answer),
+            "ALERT       STATE   SEVERITY  SINCE     RESOLVED  SUMMARY\n"
+            "queue_wait  firing  warning   12:00:00  -         a: the wait is long\n");
+  EXPECT_EQ(alert_table({{"alerts", Json::array()}, {"rules", answer.at("rules")}}),
+            "Nothing fires; 1 rules are watched.\n");
+}
+
+TEST(Tables, Experiments) {
+  const Json report = Json::parse(R"({
+    "id": "x", "alias": "chat", "state": "decided", "control": {"version": "a@1", "weight": 50},
+    "variants": [{"version": "a@2", "weight": 50}], "hypothesis": "quicker", "metric": "latency",
+    "better": "lower", "requests": 10,
+    "verdict": {"decision": "promote", "version": "a@2", "acted": false, "reasons": ["a@2: better"]},
+    "rows": [{"segment": null, "version": "a@1", "metric": "latency", "unit": "s", "observations": 5, "mean": 2},
+             {"segment": "/x", "version": "a@2", "metric": "latency", "unit": "s", "observations": 5, "mean": 1,
+              "difference": -0.5, "lower": -0.6, "upper": null, "relative": true, "enough": true,
+              "side": "better"}],
+    "observations": {"lost": 2, "dropped": 1}})");
+  EXPECT_THAT(experiments_table({{"experiments", Json::array({report})}}),
+              HasSubstr("x           decided  chat   latency  a@1      a@2             10  promote a@2\n"));
+  EXPECT_EQ(experiments_table(Json::object()), "There are no experiments.\n");
+  const std::string text = experiment_report_text(report);
+  EXPECT_THAT(text, HasSubstr("Hypothesis: quicker\nVerdict: promote a@2\n  a@2: better\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("/x       latency  a@2                 5   1 s     -50.0 %  -60.0 % to ?       better\n"));
+  EXPECT_THAT(text, HasSubstr("3 observations of all experiments were lost"));
+}
+
+TEST(Paired, LinesAreChatRequestsWithoutChance) {
+  const Json body = *chat_body_of(R"({"prompt": "hi", "top_k": 3})");
+  EXPECT_EQ(body["messages"][0]["content"], "hi");
+  EXPECT_EQ(body["top_k"], 3);
+  EXPECT_EQ(body["temperature"], 0);
+  EXPECT_FALSE(body.contains("prompt"));
+  EXPECT_EQ((*chat_body_of(R"({"messages": [], "temperature": 1})"))["temperature"], 1);
+  EXPECT_EQ((*chat_body_of(R"("hi")"))["messages"][0]["role"], "user");
+  for (const char* line : {"", "{", "[]", "3", "{}", R"({"prompt": 1})", R"({"messages": "x"})"})
+    EXPECT_EQ(chat_body_of(line).error().code, ErrorCode::kInvalidArgument) << line;
+}
+
+TEST(Paired, ComparesPairByPair) {
+  std::vector<PairedRow> rows;
+  for (std::size_t i = 1; i <= 20; ++i) {
+    rows.push_back({.line = i,
+                    .a = {.text = "{}", .tokens = 2, .seconds = 1 + 0.01 * static_cast<double>(i % 2)},
+                    .b = {.text = i == 1 ? "{}" : "{", .tokens = 1, .seconds = 0.5}});
+  }
+  rows.push_back({.line = 30, .a = {.error = Error{ErrorCode::kTimeout, "too slow"}}, .b = {.text = "x"}});
+  const Json result = paired_json("m@1", "m@2", rows);
+  EXPECT_EQ(result["prompts"], 21);
+  EXPECT_EQ(result["failed"], 1);
+  EXPECT_EQ(result["equal"], 1);
+  EXPECT_EQ(result["valid_json"]["a"], 20);
+  EXPECT_EQ(result["valid_json"]["b"], 1);
+  EXPECT_EQ(result["tokens"]["a"], 40);
+  EXPECT_NEAR(result["time"]["difference"].get<double>(), -0.5, 0.01);
+  EXPECT_LT(result["time"]["upper"].get<double>(), -0.4);
+  EXPECT_EQ(result["rows"][1]["common_start"], 1);
+  EXPECT_EQ(result["rows"][20]["a"]["error"], "too slow");
+  EXPECT_THAT(paired_table(result), HasSubstr("20 of 21 prompts were compared, 1 replies are the same"));
+}
+
+TEST(Tables, Health) {
+  const std::string table = health_table(Json::parse(R"({"versions": [
+    {"id": "a@1", "state": "hot", "health": "healthy", "latency_ms": 12.4, "failures": 0, "restarts": 1,
+     "since": "2026-01-31T12:00:00.000Z", "reason": null},
+    {"id": "b@1", "state": "failed", "health": "quarantined", "latency_ms": null, "failures": 5, "restarts": 0,
+     "since": "2026-01-31T12:00:00.000Z", "reason": "its worker died"},
+    {"id": "c@1", "state": "cold", "health": "unknown", "latency_ms": null, "failures": 0, "restarts": 0,
+     "since": null, "reason": null}]})"));
+  EXPECT_THAT(
+      table, HasSubstr("a@1   hot     healthy        12 ms         0         1  2026-01-31T12:00:00.000Z\n"));
+  EXPECT_THAT(table, HasSubstr("\nb@1: its worker died\n"));
+  EXPECT_THAT(table, testing::Not(HasSubstr("c@1"))) << "never in memory";
+  EXPECT_THAT(health_table({{"versions", Json::array()}}), HasSubstr("No model has been in memory"));
 }
 
 TEST(LoadProgress, LinesForEvents) {

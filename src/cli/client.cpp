@@ -59,7 +59,7 @@ Error Client::no_server(const std::string& cause) const {
           cause};
 }
 
-Result<Json> Client::request(std::string_view method, const std::string& path, const Json& body) {
+Result<std::string> Client::send(std::string_view method, const std::string& path, const Json& body) {
   if (http_ == nullptr)
     return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is no URL of a server", url_));
   httplib::Request request;
@@ -72,10 +72,18 @@ Result<Json> Client::request(std::string_view method, const std::string& path, c
   const httplib::Result reply = http_->send(request);
   if (!reply) return std::unexpected(no_server(httplib::to_string(reply.error())));
   if (reply->status >= 400) return std::unexpected(error_of_reply(reply->status, reply->body));
-  Json answer = Json::parse(reply->body, nullptr, false);
+  return reply->body;
+}
+
+Result<std::string> Client::text(const std::string& path) { return send("GET", path, nullptr); }
+
+Result<Json> Client::request(std::string_view method, const std::string& path, const Json& body) {
+  const Result<std::string> reply = send(method, path, body);
+  if (!reply) return std::unexpected(reply.error());
+  Json answer = Json::parse(*reply, nullptr, false);
   if (answer.is_discarded()) {
     return fail(ErrorCode::kInternal, fmt::format("{} did not answer as Switchyard does", url_),
-                reply->body.substr(0, 200));
+                reply->substr(0, 200));
   }
   return answer;
 }

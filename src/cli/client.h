@@ -34,6 +34,8 @@ class Client {
   /// Waits for the answer as long as it takes. An empty `body` sends none.
   [[nodiscard]] Result<Json> request(std::string_view method, const std::string& path,
                                      const Json& body = nullptr);
+  /// GET of what is no JSON, as it comes.
+  [[nodiscard]] Result<std::string> text(const std::string& path);
   /// A reply that is Server-Sent Events: `on_data` gets what follows each "data: " and says whether to
   /// go on. An error frame inside is an error.
   [[nodiscard]] Status stream(std::string_view method, const std::string& path, const Json& body,
@@ -42,6 +44,7 @@ class Client {
   void cancel();
 
  private:
+  [[nodiscard]] Result<std::string> send(std::string_view method, const std::string& path, const Json& body);
   [[nodiscard]] Error no_server(const std::string& cause) const;
 
   std::string url_;

@@ -27,8 +27,12 @@ struct Context {
   [[nodiscard]] bool is_name(const std::string& name);
 };
 
-void add_model_commands(CLI::App& app, Context& context);  // ls ps load unload park resume pin unpin
-void add_alias_commands(CLI::App& app, Context& context);  // switch rollback versions aliases
+void add_model_commands(CLI::App& app, Context& context);   // ls ps health load unload park resume pin ...
+void add_alias_commands(CLI::App& app, Context& context);   // switch rollback split versions aliases
+void add_canary_commands(CLI::App& app, Context& context);  // canary
+void add_alert_commands(CLI::App& app, Context& context);   // alerts
+void add_key_commands(CLI::App& app, Context& context);     // keys usage
+void add_experiment_commands(CLI::App& app, Context& context);  // experiment create list show stop report ...
 void add_run_command(CLI::App& app, Context& context);
 void add_inspect_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);

@@ -13,9 +13,12 @@ namespace switchyard::cli {
 namespace {
 
 /// How many of a command's first words are names of models.
-const std::map<std::string, int> kNames = {{"load", 1},     {"unload", 1},  {"park", 1},    {"resume", 1},
-                                           {"pin", 1},      {"unpin", 1},   {"run", 1},     {"switch", 2},
-                                           {"rollback", 1}, {"aliases", 1}, {"versions", 1}};
+const std::map<std::string, int> kNames = {
+    {"load", 1},          {"unload", 1},         {"park", 1},        {"resume", 1},
+    {"pin", 1},           {"unpin", 1},          {"release", 1},     {"run", 1},
+    {"switch", 2},        {"rollback", 1},       {"aliases", 1},     {"versions", 1},
+    {"split", 1},         {"canary start", 2},   {"canary show", 1}, {"canary pause", 1},
+    {"canary resume", 1}, {"canary promote", 1}, {"canary abort", 1}};
 /// Commands whose first word is a file.
 const std::vector<std::string> kFiles = {"inspect", "config check"};
 
@@ -53,8 +56,9 @@ Words words_of(const CLI::App& command, const std::string& key) {
   if (key == "completion") words.choices = {"bash", "zsh", "fish"};
   if (key == "serve" || key == "doctor" || key == "inspect") add_llama_options(words);
   if (key == "serve") {
-    for (const char* own : {"--config", "--memory-budget", "--data-dir", "--shutdown-timeout",
-                            "--default-model", "--json", "--help-all"}) {
+    for (const char* own :
+         {"--config", "--memory-budget", "--data-dir", "--isolation", "--shutdown-timeout", "--default-model",
+          "--admin-key-file", "--log-format", "--watch", "--json", "--help-all"}) {
       words.options.emplace_back(own);
     }
   }
@@ -110,8 +114,8 @@ constexpr std::string_view kBash = R"sh(_switchyard() {
     return
   fi
   key=${parts[1]}
-  if [[ $key == config ]] && ((${#parts[@]} > 3)); then
-    key="config ${parts[2]}" first=3
+  if [[ $key == config || $key == keys || $key == experiment || $key == canary ]] && ((${#parts[@]} > 3)); then
+    key="$key ${parts[2]}" first=3
   fi
   case $key in
 @CASES@  esac
@@ -152,8 +156,8 @@ _switchyard() {
     compadd -- ${=:-@COMMANDS@}
     return
   fi
-  if [[ $key == config ]] && ((CURRENT > 3)); then
-    key="config ${words[3]}" first=4
+  if [[ $key == config || $key == keys || $key == experiment || $key == canary ]] && ((CURRENT > 3)); then
+    key="$key ${words[3]}" first=4
   fi
   case $key in
 @CASES@  esac

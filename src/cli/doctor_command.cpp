@@ -81,6 +81,7 @@ Json examine(const Context& context, const config::Catalog& catalog) {
                {"memory_limit", host_memory_limit().bytes()},
                {"memory_budget", catalog.limits.memory_budget.bytes()},
                {"devices", devices_json()},
+               {"inspection_sandbox", engine::sandbox_text()},
                {"data_dir", catalog.server.data_dir},
                {"notes", catalog.notes},
                {"models", Json::array()}};
@@ -113,6 +114,7 @@ std::string for_people(const Json& json) {
                        device["description"].get<std::string>(), bytes_text(device, "free_bytes"),
                        bytes_text(device, "total_bytes"));
   }
+  out += fmt::format("Sandbox  of inspections: {}\n", json["inspection_sandbox"].get<std::string>());
   const Json& server = json["server"];
   out += fmt::format("Server   {} at {}\n", server["running"].get<bool>() ? "answers" : "none",
                      server["url"].get<std::string>());

@@ -8,7 +8,7 @@ namespace switchyard::cli {
 
 LocalInspector::LocalInspector(const std::string& cache_path) {
   telemetry::set_log_level(telemetry::LogLevel::kError);  // the caller prints what there is to say
-  loader_ = engine::make_in_process_loader({.helper_path = own_path(), .cache_path = cache_path});
+  loader_ = engine::make_loader({.helper_path = own_path(), .cache_path = cache_path});
 }
 
 LocalInspector::~LocalInspector() = default;

@@ -41,7 +41,19 @@ void change(Context& context, const std::string& name, const std::string& what, 
   }();
   if (!version) return context.report(version.error());
   if (context.json) return context.print(*version);
-  fmt::print("{}", printable(version_line(*version)));
+  if (what == "release") {
+    fmt::print("{} may be loaded again\n", printable_line(version->value("released", name)));
+  } else {
+    fmt::print("{}", printable(version_line(*version)));
+  }
+}
+
+void health(Context& context) {
+  Client client(context.server);
+  const Result<Json> answer = client.request("GET", "/admin/v1/health");
+  if (!answer) return context.report(answer.error());
+  if (context.json) return context.print(*answer);
+  fmt::print("{}", printable(health_table(*answer)));
 }
 
 /// What may be asked for by name, one a line; nothing without a server. For the shells' completion.
@@ -65,6 +77,7 @@ constexpr Change kChanges[] = {
     {"resume", "Make a parked model hot", true},
     {"pin", "Never let the server evict, park or unload a model by itself", false},
     {"unpin", "Let the server evict a model again", false},
+    {"release", "Let a quarantined model be loaded again", false},
 };
 
 struct Words {
@@ -82,6 +95,10 @@ void add_model_commands(CLI::App& app, Context& context) {
   CLI::App* ps = app.add_subcommand("ps", "Show which models are in memory");
   add_server_options(*ps, context);
   ps->callback([&context] { residency(context); });
+
+  CLI::App* how = app.add_subcommand("health", "Show how the models are that have been in memory");
+  add_server_options(*how, context);
+  how->callback([&context] { health(context); });
 
   CLI::App* listing = app.add_subcommand("model-names", "Names for shell completion")->group("");
   add_server_options(*listing, context);

@@ -112,6 +112,24 @@ std::string residency_table(const Json& answer) {
          sum;
 }
 
+std::string health_table(const Json& answer) {
+  std::vector<std::vector<std::string>> rows;
+  std::string reasons;
+  for (const Json& version : answer.at("versions")) {
+    if (text_or(version, "since") == "-") continue;  // never seen in memory
+    const double latency = number_or(version, "latency_ms", -1);
+    rows.push_back({text_or(version, "id"), text_or(version, "state"), text_or(version, "health"),
+                    latency < 0 ? "-" : fmt::format("{:.0f} ms", latency), text_or(version, "failures"),
+                    text_or(version, "restarts"), text_or(version, "since")});
+    if (const std::string reason = text_or(version, "reason", ""); !reason.empty())
+      reasons += fmt::format("{}: {}\n", text_or(version, "id"), reason);
+  }
+  if (rows.empty()) return "No model has been in memory yet.\n";
+  return format_table({"NAME", "STATE", "HEALTH", "LATENCY", "FAILURES", "RESTARTS", "SINCE"}, rows,
+                      {3, 4, 5}) +
+         (reasons.empty() ? "" : "\n" + reasons);
+}
+
 std::vector<std::string> model_names(const Json& answer, const Json& aliases) {
   std::vector<std::string> names;
   for (const Json& model : answer.value("models", Json::array())) {

@@ -44,8 +44,9 @@ int unknown_command(const CLI::App& app, const Context& context, Output output, 
 }  // namespace
 
 int run_program(std::vector<std::string> words) {
-  // These two read their words themselves.
+  // These read their words themselves.
   if (!words.empty() && words[0] == "inspect-child") return engine::run_inspect_child();
+  if (!words.empty() && words[0] == "worker") return engine::run_worker();
   if (!words.empty() && words[0] == "serve") return run_serve(std::span(words).subspan(1));
   std::signal(SIGPIPE, SIG_IGN);
 
@@ -59,6 +60,10 @@ int run_program(std::vector<std::string> words) {
   add_run_command(app, context);
   add_model_commands(app, context);
   add_alias_commands(app, context);
+  add_canary_commands(app, context);
+  add_alert_commands(app, context);
+  add_key_commands(app, context);
+  add_experiment_commands(app, context);
   add_file_commands(app, context);
   add_inspect_command(app, context);
   add_doctor_command(app, context);

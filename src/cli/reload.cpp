@@ -70,11 +70,19 @@ Json changed_settings(const config::Catalog& before, const config::Catalog& afte
   return names_of({{"default_model", before.default_model != after.default_model},
                    {"autoload", a.autoload != b.autoload},
                    {"api_keys", a.api_keys != b.api_keys},
+                   {"admin_key_file", a.admin_key_file != b.admin_key_file || a.admin_keys != b.admin_keys},
                    {"cors_origins", a.cors_origins != b.cors_origins},
                    {"cors_methods", a.cors_methods != b.cors_methods},
                    {"cors_headers", a.cors_headers != b.cors_headers},
                    {"cors_credentials", a.cors_credentials != b.cors_credentials},
-                   {"shutdown_timeout", a.shutdown_timeout != b.shutdown_timeout}});
+                   {"alerts", a.alerts.rules != b.alerts.rules},
+                   {"shutdown_timeout", a.shutdown_timeout != b.shutdown_timeout},
+                   {"max_queue_per_model", a.max_queue_per_model != b.max_queue_per_model},
+                   {"max_queue", a.max_queue != b.max_queue},
+                   {"slow_reader_timeout", a.slow_reader_timeout != b.slow_reader_timeout},
+                   {"allowed_dirs", a.allowed_dirs != b.allowed_dirs},
+                   {"log", a.log_json != b.log_json || a.log_level != b.log_level ||
+                               a.log_requests != b.log_requests || a.log_prompts != b.log_prompts}});
 }
 
 Json settings_for_the_next_start(const config::Catalog& started, const config::Catalog& after) {
@@ -84,6 +92,7 @@ Json settings_for_the_next_start(const config::Catalog& started, const config::C
                    {"tls files", a.tls_key_file != b.tls_key_file || a.tls_cert_file != b.tls_cert_file},
                    {"api_prefix", a.api_prefix != b.api_prefix},
                    {"max_body", a.max_body != b.max_body},
+                   {"max_bodies", a.max_bodies != b.max_bodies},
                    {"write_timeout", a.write_timeout != b.write_timeout},
                    {"max_calls", a.max_calls != b.max_calls},
                    {"data_dir", a.data_dir != b.data_dir},
@@ -91,7 +100,9 @@ Json settings_for_the_next_start(const config::Catalog& started, const config::C
                                          a.conversations_on_disk != b.conversations_on_disk},
                    {"cores", a.cores != b.cores},
                    {"watch", a.watch != b.watch},
-                   {"restore_resident", a.restore_resident != b.restore_resident}});
+                   {"restore_resident", a.restore_resident != b.restore_resident},
+                   {"shed_under_pressure", a.shed_under_pressure != b.shed_under_pressure},
+                   {"alerts.webhook", a.alerts.webhook != b.alerts.webhook}});
 }
 
 }  // namespace
@@ -160,10 +171,23 @@ Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload 
   if (const Status set = dependencies_.manager.set_catalog(merged->models, preload); !set) return set;
   std::vector<traffic::Alias> aliases;
   for (const config::Alias& alias : catalog.aliases) {
-    const auto means = merged->means.find(alias.to);
-    aliases.push_back({.name = alias.name,
-                       .to = means == merged->means.end() ? alias.to : means->second,
-                       .defined = alias.to.to_string()});
+    const auto now = [&](const models::VersionRef& version) {
+      const auto means = merged->means.find(version);
+      return means == merged->means.end() ? version : means->second;
+    };
+    traffic::Alias& named = aliases.emplace_back(traffic::Alias{.name = alias.name,
+                                                                .to = now(alias.to),
+                                                                .defined = alias.to.to_string(),
+                                                                .fallbacks = alias.fallbacks,
+                                                                .split = {},
+                                                                .sticky_header = alias.sticky_header});
+    if (alias.split.empty()) continue;
+    std::vector<traffic::Arm> as_written;
+    for (const auto& [version, weight] : alias.split) {
+      as_written.push_back({version, weight});
+      named.split.push_back({now(version), weight});
+    }
+    named.defined = traffic::described(as_written, alias.sticky_header);
   }
   return dependencies_.switcher.define(aliases, merged->successors);
 }
@@ -193,7 +217,7 @@ Result<models::VersionRef> Reloader::add_version(const http::NewVersion& version
 Status Reloader::remove_version(const models::VersionRef& version) {
   const MutexLock lock(mutex_);
   for (const traffic::Alias& name : dependencies_.switcher.names()) {
-    if (name.to != version) continue;
+    if (!means(name, version)) continue;
     return fail(ErrorCode::kConflict,
                 "'" + name.name + "' points at '" + version.to_string() + "': switch it first");
   }
@@ -216,7 +240,8 @@ Result<std::string> Reloader::reload() {
   if (!next) return refuse(next.error());
   config::ServerSettings exposed = next->server;
   exposed.hosts = started_.server.hosts;  // it goes on listening there
-  if (const Status closed = config::check_exposure(exposed); !closed) return refuse(closed.error());
+  if (const Status closed = config::check_exposure(exposed, dependencies_.tenant_keys()); !closed)
+    return refuse(closed.error());
   if (const Status loadable = dependencies_.manager.check(next->models); !loadable)
     return refuse(loadable.error());
   if (const Status applied = apply(*next, models::Manager::Preload::kAdded); !applied)

@@ -26,6 +26,7 @@ class Reloader {
     traffic::Switcher& switcher;
     registry::Registry& registry;
     telemetry::EventBus& events;
+    std::function<config::TenantKeys()> tenant_keys;
     std::function<void(const config::Catalog&)> apply_settings;  ///< of the server, that need no restart
   };
   Reloader(Dependencies dependencies, config::Sources sources, config::Catalog current);

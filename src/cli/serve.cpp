@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "base/printable.h"
+#include "cli/admin_key.h"
 #include "cli/client.h"
 #include "cli/download_progress.h"
 #include "cli/serve_flags.h"
@@ -47,14 +48,6 @@ Status fetch_single_model(const config::Sources& sources) {
   return download_with_progress(model.repo, token, model.file);
 }
 
-void set_log_level(int verbosity) {
-  using telemetry::LogLevel;
-  telemetry::set_log_level(verbosity <= 1   ? LogLevel::kError
-                           : verbosity == 2 ? LogLevel::kWarning
-                           : verbosity == 3 ? LogLevel::kInfo
-                                            : LogLevel::kDebug);
-}
-
 void log_catalog(const config::Catalog& catalog) {
   telemetry::log_info(
       "serve", "models: {}, aliases: {}; memory budget {}; {} hot models at once", catalog.models.size(),
@@ -76,9 +69,10 @@ void tell_addresses(const std::vector<std::string>& addresses, Output output) {
 }
 
 int serve(config::Sources sources, config::Catalog catalog, Output output) {
+  const service::Notifier notifier = service::Notifier::from_environment();
   Occasions occasions;
   Result<std::unique_ptr<ServerProcess>> process =
-      ServerProcess::start(std::move(sources), std::move(catalog));
+      ServerProcess::start(std::move(sources), std::move(catalog), notifier);
   if (!process) return report(process.error(), output);
   tell_addresses((*process)->addresses(), output);
   (*process)->serve([&](std::string why) { occasions.post({Occasions::Kind::kFailed, std::move(why)}); });
@@ -127,9 +121,8 @@ int run_serve(std::span<const std::string> words) {
     return report(fetched.error(), output);
   Result<config::Catalog> catalog = config::build_catalog(flags->sources);
   if (!catalog) return report(catalog.error(), output);
-  if (const Status closed = config::check_exposure(catalog->server); !closed)
-    return report(closed.error(), output);
-  set_log_level(catalog->server.log_level);
+  apply_log_settings(catalog->server);
+  if (const Status made = make_admin_key_file(catalog->server); !made) return report(made.error(), output);
   log_catalog(*catalog);
   return serve(std::move(flags->sources), std::move(*catalog), output);
 }

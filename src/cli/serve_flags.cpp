@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "config/duration.h"
+#include "config/isolation.h"
 #include "engine/args.h"
 
 namespace switchyard::cli {
@@ -41,6 +42,12 @@ constexpr OwnFlag kOwn[] = {
        out.memory_budget = *size;
        return {};
      }},
+    {"--admin-key-file", "FILE", "a key with every right; made, with a new key, where there is no such file",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       if (value.empty()) return fail(ErrorCode::kInvalidArgument, "it needs a path");
+       out.admin_key_file = value;
+       return {};
+     }},
     {"--default-model", "NAME",
      "answers requests that name no model (default: the only model, if there is one)",
      [](const std::string& value, config::OwnOptions& out) -> Status {
@@ -56,6 +63,21 @@ constexpr OwnFlag kOwn[] = {
     {"--shutdown-timeout", "TIME", "longest wait for held and running requests at the end (default: 30s)",
      [](const std::string& value, config::OwnOptions& out) {
        return read_time(value, out.shutdown_timeout);
+     }},
+    {"--log-format", "FORMAT", "how the log is written: text or json, an object a line (default: text)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       if (value != "text" && value != "json")
+         return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is neither text nor json", value));
+       out.log_format = value;
+       return {};
+     }},
+    {"--isolation", "WHERE",
+     "where engines live whose model does not say: none (this process) or process (a worker each)",
+     [](const std::string& value, config::OwnOptions& out) -> Status {
+       const Result<engine::Isolation> isolation = config::parse_isolation(value);
+       if (!isolation) return std::unexpected(isolation.error());
+       out.isolation = *isolation;
+       return {};
      }},
     {"--watch", "TIME",
      "looks that often for changed models and configuration, and reloads them (default: never)",

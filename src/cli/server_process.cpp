@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <random>
 #include <thread>
 
 #include "cli/version.h"
@@ -18,7 +19,16 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kNoteResidents = 5s;  // uses change the order
+constexpr std::chrono::milliseconds kWatchHealth = 1s;
+constexpr std::chrono::milliseconds kWriteUsage = 1s;  // what a kill may lose
 constexpr auto kGiveUp = 5s;  // for what was asked to end when the time for finishing has passed
+
+double random_fraction() {
+  static Mutex mutex;
+  static std::minstd_rand engine{std::random_device{}()};
+  const MutexLock lock(mutex);
+  return std::uniform_real_distribution<double>(0, 1)(engine);
+}
 
 /// One line for what a model's owner would want to know of.
 void log_event(const telemetry::Event& event) {
@@ -33,8 +43,14 @@ void log_event(const telemetry::Event& event) {
     telemetry::log_warning("traffic", "{}: {} -> {} {}: {}", text("alias"), text("from"), text("to"),
                            text("result"), text("error"));
   }
-  if (event.type != "state") return;
   const std::string to = text("to");
+  if (event.type == "health" && (to == "degraded" || to == "failed" || to == "quarantined")) {
+    telemetry::log_warning("health", "{}@{} is {}: {}", event.model, event.version, to,
+                           event.text.contains("error") ? text("error")
+                                                        : fmt::format("it took {:.0f} ms to answer a probe",
+                                                                      event.numbers.at("latency_ms")));
+  }
+  if (event.type != "state") return;
   if (to == "hot" && event.numbers.contains("load_ms")) {
     telemetry::log_info("models", "{}@{} is hot after {:.0f} ms, from {} ({})", event.model, event.version,
                         event.numbers.at("load_ms"), text("origin"), text("cause"));
@@ -60,15 +76,33 @@ http::DownloadFunctions download_functions(const config::ServerSettings& server)
   return functions;
 }
 
-http::Settings live_settings(const config::Catalog& catalog) {
+/// Administrators' keys are those of the start where their file has gone since: no reload opens a server.
+http::Settings live_settings(const config::Catalog& catalog,
+                             const std::vector<std::string>& admin_keys_of_the_start) {
   const config::ServerSettings& server = catalog.server;
+  std::vector<std::string> keys = server.admin_keys.empty() ? admin_keys_of_the_start : server.admin_keys;
+  keys.insert(keys.end(), server.api_keys.begin(), server.api_keys.end());
   return {.default_model = catalog.default_model,
           .autoload = server.autoload,
-          .api_keys = server.api_keys,
-          .cors = {server.cors_origins, server.cors_methods, server.cors_headers, server.cors_credentials}};
+          .api_keys = keys,
+          .cors = {server.cors_origins, server.cors_methods, server.cors_headers, server.cors_credentials},
+          .requests = {.max_queue_per_model = server.max_queue_per_model,
+                       .max_queue = server.max_queue,
+                       .slow_reader_timeout = server.slow_reader_timeout},
+          .log = {.requests = server.log_requests, .prompts = server.log_prompts}};
 }
 
 }  // namespace
+
+void apply_log_settings(const config::ServerSettings& server) {
+  using telemetry::LogLevel;
+  const int verbosity = server.log_level;  // as llama-server counts
+  telemetry::set_log_level(verbosity <= 1   ? LogLevel::kError
+                           : verbosity == 2 ? LogLevel::kWarning
+                           : verbosity == 3 ? LogLevel::kInfo
+                                            : LogLevel::kDebug);
+  telemetry::set_log_format(server.log_json ? telemetry::LogFormat::kJson : telemetry::LogFormat::kText);
+}
 
 std::string own_path() {
   std::error_code error;
@@ -76,26 +110,34 @@ std::string own_path() {
   return error ? std::string() : path.string();
 }
 
-Result<std::unique_ptr<ServerProcess>> ServerProcess::start(config::Sources sources,
-                                                            config::Catalog catalog) {
-  std::unique_ptr<ServerProcess> process(new ServerProcess(std::move(sources), catalog));
+Result<std::unique_ptr<ServerProcess>> ServerProcess::start(config::Sources sources, config::Catalog catalog,
+                                                            const service::Notifier& notifier) {
+  std::unique_ptr<ServerProcess> process(new ServerProcess(std::move(sources), catalog, notifier));
   if (const Status started = process->start_parts(std::move(catalog)); !started)
     return std::unexpected(started.error());
   return process;
 }
 
-ServerProcess::ServerProcess(config::Sources sources, const config::Catalog& catalog)
+ServerProcess::ServerProcess(config::Sources sources, const config::Catalog& catalog,
+                             const service::Notifier& notifier)
     : sources_(std::move(sources)),
       catalog_(config::without_models(catalog)),
+      notifier_(notifier),
       shutdown_timeout_(catalog_.server.shutdown_timeout) {}
 
 ServerProcess::~ServerProcess() {
+  pulsing_.reset();
   watching_.reset();
+  note_residents_.reset();
   // The App waits for its requests, and they for the manager: the sockets go first, then the API.
   if (server_) server_->shutdown(0ms);
   server_.reset();
   app_.reset();
-  note_residents_.reset();
+  watch_health_.reset();
+  write_usage_.reset();
+  if (tenants_ == nullptr) return;
+  if (const Status written = tenants_->usage.flush(); !written)
+    telemetry::log_error("tenants", "usage is lost: {}", written.error().to_string());
 }
 
 std::string ServerProcess::prepare_data_dir() const {
@@ -115,70 +157,131 @@ std::string ServerProcess::prepare_data_dir() const {
 
 engine::LoaderOptions ServerProcess::loader_options(const std::string& data_dir) const {
   engine::LoaderOptions options{.helper_path = own_path(), .threads = catalog_.server.cores};
+  options.on_failed = [this](const std::string& model, const std::string& version, const Error& why) {
+    // Unless it has gone meanwhile.
+    [[maybe_unused]] const Status marked = manager_->mark_broken({model, version}, why);
+  };
   options.conversations.memory = catalog_.limits.conversations;
   options.conversations.disk = catalog_.server.conversations_on_disk;
+  for (const engine::ArgMap* args : {&sources_.command_line, &sources_.environment}) {
+    for (const auto& arg : *args) {
+      if (engine::scope_of(arg.first) == engine::ArgScope::kProcess) options.process_args.insert(arg);
+    }
+  }
   if (data_dir.empty()) return options;
   options.cache_path = data_dir + "/inspections.sqlite";
   if (state_->is_owner()) options.conversations.folder = data_dir + "/conversations";
   return options;
 }
 
+Status ServerProcess::begin_tenants(const std::string& data_dir) {
+  tenants_ = std::make_unique<tenants::Tenants>(*state_);
+  if (const Status loaded = tenants_->keyring.load(); !loaded) return loaded;
+  key_mark_.emplace(data_dir);
+  if (tenants_->keyring.is_open() && key_mark_->is_set()) {
+    tenants_->keyring.close();
+    telemetry::log_error("tenants",
+                         "keys were made here and cannot be read: only the server's own are let in "
+                         "(--admin-key-file makes one); without {} everybody is",
+                         key_mark_->path());
+  }
+  if (const Status closed = config::check_exposure(catalog_.server, tenant_keys()); !closed) return closed;
+  write_usage_ = std::make_unique<http::Periodic>("usage", kWriteUsage, [this] {
+    if (!tenants_->keyring.is_open()) key_mark_->set();
+    const Status written = tenants_->usage.flush();
+    if (written.has_value() != usage_told_) return;
+    usage_told_ = !written;
+    if (!written) telemetry::log_error("tenants", "usage cannot be written: {}", written.error().to_string());
+  });
+  return {};
+}
+
+config::TenantKeys ServerProcess::tenant_keys() const {
+  return tenants_->keyring.is_open() ? config::TenantKeys::kNone : config::TenantKeys::kSome;
+}
+
 Status ServerProcess::start_parts(config::Catalog catalog) {
   log_ = events_.subscribe(log_event);
   const std::string dir = prepare_data_dir();
   state_ = std::make_unique<store::StateDatabase>(dir.empty() ? std::string() : dir + "/state.sqlite");
+  if (const Status closed = begin_tenants(dir); !closed) return closed;
   registry_ = std::make_unique<registry::Registry>(*state_);
-  engines_ = engine::make_in_process_loader(loader_options(dir));
+  engines_ = engine::make_loader(loader_options(dir));
   loader_ = registry::guard_loader(*engines_, *registry_);
   for (const engine::ArgMap* args : {&sources_.environment, &sources_.command_line}) {
     if (const Status applied = engine::apply_process_args(*args); !applied) return applied;
   }
-  process_routes_ = engine::make_process_routes();
+  process_routes_ = engines_->process_routes();
   manager_ = std::make_unique<models::Manager>(
       models::Manager::Dependencies{.loader = *loader_, .executor = executor_, .events = events_},
       catalog_.limits);
   switcher_ = std::make_unique<traffic::Switcher>(traffic::Switcher::Dependencies{
       .manager = *manager_, .executor = executor_, .events = events_, .state = *state_});
+  canaries_ = std::make_unique<traffic::Canaries>(traffic::Canaries::Dependencies{
+      .switcher = *switcher_, .executor = executor_, .events = events_, .state = *state_});
   reloader_ = std::make_unique<Reloader>(
       Reloader::Dependencies{.manager = *manager_,
                              .switcher = *switcher_,
                              .registry = *registry_,
                              .events = events_,
+                             .tenant_keys = [this] { return tenant_keys(); },
                              .apply_settings = [this](const auto& now) { apply_settings(now); }},
       sources_, std::move(catalog));
-  app_ = std::make_unique<http::App>(
-      http::App::Dependencies{*manager_, events_, *switcher_, process_routes_.get()}, app_options());
+  alerting_ = std::make_unique<Alerting>(events_, *manager_, catalog_.server.alerts);
+  experimenting_ =
+      std::make_unique<Experimenting>(*state_, *switcher_, state_->is_owner() ? dir : std::string());
+  monitor_ = std::make_unique<health::Monitor>(health::Monitor::Dependencies{
+      .manager = *manager_, .executor = executor_, .events = events_, .random = random_fraction});
+  watch_health_ = std::make_unique<http::Periodic>("health", kWatchHealth, [this] { monitor_->tick(); });
+  app_ = std::make_unique<http::App>(http::App::Dependencies{.manager = *manager_,
+                                                             .events = events_,
+                                                             .switcher = *switcher_,
+                                                             .canaries = *canaries_,
+                                                             .monitor = *monitor_,
+                                                             .tenants = *tenants_,
+                                                             .experiments = experimenting_->recorder(),
+                                                             .process_routes = process_routes_.get()},
+                                     app_options());
   Result<std::unique_ptr<http::Server>> server = http::Server::start(server_options(), app_->handler());
   if (!server) return std::unexpected(server.error());
   server_ = std::move(*server);
 
   if (const Status begun = reloader_->begin(); !begun) return begun;
+  experimenting_->start();
   loader_->forget_all_but(manager_->versions());
   // The one model of -m is loaded by serve().
   const bool restore = catalog_.server.restore_resident && !catalog_.single_model;
   residents_ = std::make_unique<models::ResidentSet>(
       models::ResidentSet::Dependencies{*manager_, executor_, events_, *state_},
       restore ? models::ResidentSet::Restore::kYes : models::ResidentSet::Restore::kNo);
-  note_residents_ =
-      std::make_unique<http::Periodic>("residents", kNoteResidents, [this] { residents_->note(); });
+  note_residents_ = std::make_unique<http::Periodic>("residents", kNoteResidents, [this] {
+    residents_->note();
+    tell_status();
+  });
+  begin_to_watch_memory();
+  begin_to_pulse();
   return {};
 }
 
 void ServerProcess::apply_settings(const config::Catalog& catalog) {
-  app_->apply(live_settings(catalog));
+  app_->apply(live_settings(catalog, catalog_.server.admin_keys));
+  alerting_->apply(catalog.server.alerts);
+  apply_log_settings(catalog.server);
   shutdown_timeout_ = catalog.server.shutdown_timeout;
 }
 
 http::AppOptions ServerProcess::app_options() {
   const config::ServerSettings& server = catalog_.server;
   http::AppOptions options;
-  options.settings = live_settings(catalog_);
+  options.settings = live_settings(catalog_, catalog_.server.admin_keys);
   options.single_model = catalog_.single_model;
   options.api_prefix = server.api_prefix;
   options.version = kVersion;
   options.build_info = engine::llama_build_info();
   options.max_calls = server.max_calls;
   options.conversations = [this] { return loader_->conversations(); };
+  options.alerts = [this] { return alerting_->report(); };
+  options.on_request = [this](const gateway::RequestRecord& record) { alerting_->observe(record); };
   options.reload_config = [this] { return reloader_->reload(); };
   if (!catalog_.single_model) {
     options.reload_catalog = [this]() -> Status {
@@ -204,6 +307,56 @@ void ServerProcess::begin_to_watch() {
   watching_ = std::make_unique<http::Periodic>("file-watch", interval, [this] { file_watch_->tick(); });
 }
 
+void ServerProcess::begin_to_watch_memory() {
+  if (!catalog_.server.shed_under_pressure) return;
+  auto trigger = pressure::make_pressure_trigger(pressure::pressure_file());
+  telemetry::log_info("serve", "memory is watched every second{}",
+                      trigger->by_kernel() ? ", and by the kernel (PSI)" : "");
+  memory_watch_ = std::make_unique<pressure::PressureWatch>(pressure::PressureWatch::Parts{
+      .source = pressure::make_memory_source(),
+      .trigger = std::move(trigger),
+      .shed = [this](ByteSize missing) {
+        std::vector<std::string> names;
+        for (const models::VersionRef& version : manager_->shed(missing).versions)
+          names.push_back(version.to_string());
+        return names;
+      }});
+  memory_watch_->start();
+}
+
+void ServerProcess::begin_to_pulse() {
+  if (!notifier_.watchdog()) return;
+  watchdog_.emplace(
+      std::vector<service::Watchdog::Part>{
+          {"the event loop", [this](auto done) { server_->pulse(std::move(done)); }},
+          {"the model manager", [this](auto done) { manager_->pulse(std::move(done)); }}},
+      [this] { notifier_.alive(); });
+  const auto interval = std::chrono::floor<std::chrono::milliseconds>(*notifier_.watchdog() / 4);
+  pulsing_ = std::make_unique<http::Periodic>("watchdog", interval, [this] { watchdog_->tick(); });
+}
+
+void ServerProcess::set_ready() {
+  app_->set_ready();
+  ready_ = true;
+  notifier_.ready();
+}
+
+void ServerProcess::tell_status() const {
+  if (!notifier_.active()) return;
+  const std::vector<models::Resident> residents = manager_->residents();
+  const auto hot = std::ranges::count(residents, models::Residency::kHot, &models::Resident::residency);
+  notifier_.status(fmt::format("{} models hot, {} parked; {} requests", hot,
+                               residents.size() - static_cast<std::size_t>(hot), app_->in_flight()));
+}
+
+Result<std::string> ServerProcess::reload() {
+  if (!ready_) return reloader_->reload();  // to be told of later
+  notifier_.reloading();
+  Result<std::string> changes = reloader_->reload();
+  notifier_.ready();
+  return changes;
+}
+
 http::ServerOptions ServerProcess::server_options() const {
   const config::ServerSettings& server = catalog_.server;
   http::ServerOptions options;
@@ -213,6 +366,7 @@ http::ServerOptions ServerProcess::server_options() const {
   options.tls_key_file = server.tls_key_file;
   options.tls_cert_file = server.tls_cert_file;
   options.max_body = server.max_body;
+  options.max_bodies = server.max_bodies;
   options.write_timeout = server.write_timeout;
   options.error_response = &http::App::error_response;
   return options;
@@ -221,14 +375,14 @@ http::ServerOptions ServerProcess::server_options() const {
 void ServerProcess::serve(const std::function<void(std::string why)>& failed) {
   if (!catalog_.single_model) {
     begin_to_watch();
-    return app_->set_ready();
+    return set_ready();
   }
   // Like llama-server, a one-model server is not healthy before it has its model, and ends without it.
   const std::string& model = catalog_.default_model;
   const models::VersionRef ref = switcher_->resolve(model).value_or(models::VersionRef{model, "1"});
   const Status begun = manager_->load(ref, [this, failed](const Status& loaded) {
     if (loaded)
-      app_->set_ready();
+      set_ready();
     else
       failed(loaded.error().to_string());
   });
@@ -236,6 +390,7 @@ void ServerProcess::serve(const std::function<void(std::string why)>& failed) {
 }
 
 void ServerProcess::stop() {
+  notifier_.stopping();
   watching_.reset();
   app_->begin_shutdown();
   manager_->begin_shutdown();

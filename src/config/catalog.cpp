@@ -4,12 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <set>
 
 #include "base/host_memory.h"
 #include "base/nearest.h"
+#include "config/file_options.h"
 #include "config/model_merge.h"
 #include "engine/args.h"
 #include "engine/download.h"
@@ -18,6 +21,8 @@ namespace switchyard::config {
 namespace {
 
 using engine::ArgMap;
+
+constexpr double kRounding = 1e-6;  ///< of weights that add up to 100
 
 /// Unset: as much as an engine's own prompt cache takes.
 Result<ByteSize> conversations_in_memory(const ConversationsSection& yaml, ByteSize memory_budget) {
@@ -109,13 +114,16 @@ struct Found {
   ArgMap ini_common;
 };
 
-Status find_cached(Found& found) {
+/// A cache that this user may not read is a note: nobody has asked for it.
+void find_cached(Found& found) {
   Result<std::map<std::string, ArgMap>> cached = engine::cached_models();
-  if (!cached) return std::unexpected(cached.error());
+  if (!cached) {
+    found.notes.push_back(cached.error().to_string() + "; models from there are left out");
+    return;
+  }
   for (auto& [name, args] : *cached) {
     found.plans[name] = ModelPlan{.id = name, .source = "cache", .found = std::move(args)};
   }
-  return {};
 }
 
 /// Hides cached models whose file a preset with dedup-cache-models uses, as llama-server's router does.
@@ -157,11 +165,11 @@ std::vector<std::string> left_out(const std::string& dir, const std::map<std::st
 
 Result<Found> find_models(const ServerSettings& server) {
   Found found;
-  if (const Status cached = find_cached(found); !cached) return std::unexpected(cached.error());
+  find_cached(found);
   if (!server.models_dir.empty()) {
     Result<std::map<std::string, ArgMap>> folder = engine::scan_models_dir(server.models_dir);
     if (!folder) return std::unexpected(folder.error());
-    found.notes = left_out(server.models_dir, *folder);
+    std::ranges::move(left_out(server.models_dir, *folder), std::back_inserter(found.notes));
     for (auto& [id, args] : *folder) {
       found.plans[id] = ModelPlan{.id = id, .source = "models_dir", .found = std::move(args)};
     }
@@ -284,12 +292,43 @@ Result<models::VersionRef> find_version(const Catalog& catalog, const std::strin
 Status add_aliases(Catalog& catalog, const ConfigFile& file) {
   std::vector<std::string> problems;
   for (const AliasSection& section : file.aliases) {
-    Result<models::VersionRef> to = find_version(catalog, section.to);
-    if (to)
-      catalog.aliases.push_back({section.name, std::move(*to)});
-    else
-      problems.push_back(
-          fmt::format("{}:{}: alias '{}': {}", file.path, section.line, section.name, to.error().message));
+    Alias alias{.name = section.name, .to = {}, .fallbacks = section.fallbacks};
+    alias.sticky_header = section.sticky.header;
+    const auto problem = [&](const std::string& what) {
+      problems.push_back(fmt::format("{}:{}: alias '{}': {}", file.path, section.line, section.name, what));
+    };
+    double sum = 0;
+    for (const ArmSection& arm : section.split) {
+      Result<models::VersionRef> to = find_version(catalog, arm.to);
+      if (!to) {
+        problem(to.error().message);
+        continue;
+      }
+      const double weight = arm.weight.value_or(-1);
+      const bool is_share = weight >= 0 && weight <= 100;
+      if (!is_share) problem(fmt::format("the weight of '{}' must be a number from 0 to 100", arm.to));
+      if (std::ranges::count(alias.split, *to, &std::pair<models::VersionRef, double>::first) > 0)
+        problem(fmt::format("'{}' is in the split twice", to->to_string()));
+      sum += weight;
+      alias.split.emplace_back(*std::move(to), weight);
+    }
+    if (!section.split.empty() && std::abs(sum - 100) > kRounding)
+      problem(fmt::format("the weights add up to {:g}; they must add up to 100", sum));
+    for (const std::string& fallback : section.fallbacks) {
+      if (const auto found = find_version(catalog, fallback); !found) {
+        problems.push_back(fmt::format("{}:{}: fallback of alias '{}': {}", file.path, section.line,
+                                       section.name, found.error().message));
+      }
+    }
+    if (!alias.split.empty()) alias.to = alias.split.front().first;
+    if (section.split.empty()) {
+      Result<models::VersionRef> to = find_version(catalog, section.to);
+      if (to)
+        alias.to = *std::move(to);
+      else
+        problem(to.error().message);
+    }
+    catalog.aliases.push_back(std::move(alias));
   }
   const auto is_alias = [&](const Alias& alias) { return alias.name == catalog.server.default_model; };
   if (const std::string& name = catalog.server.default_model;
@@ -304,6 +343,14 @@ Status add_aliases(Catalog& catalog, const ConfigFile& file) {
   return fail(ErrorCode::kInvalidArgument, fmt::format("{}", fmt::join(problems, "\n")));
 }
 
+/// Whether all files of a model lie where they may.
+Status check_model_files(const models::ModelDefinition& model, const ServerSettings& server) {
+  for (const engine::ModelSpec& spec : model.versions) {
+    if (Status inside = check_files(spec.args, server.allowed_dirs); !inside) return inside;
+  }
+  return {};
+}
+
 Status add_models(Catalog& catalog, const ConfigFile& file, Layers layers) {
   Result<Found> found = find_models(catalog.server);
   if (!found) return std::unexpected(found.error());
@@ -313,6 +360,14 @@ Status add_models(Catalog& catalog, const ConfigFile& file, Layers layers) {
   std::vector<std::string> problems;
   for (const auto& [id, plan] : found->plans) {
     Result<models::ModelDefinition> model = build_model(plan, layers);
+    const bool named = plan.section.has_value() || plan.source == "preset";
+    if (const Status inside = model ? check_model_files(*model, catalog.server) : Status(); !inside) {
+      if (!named) {  // found in a folder or the cache
+        catalog.notes.push_back(fmt::format("model '{}' is left out: {}", id, inside.error().message));
+        continue;
+      }
+      model = std::unexpected(inside.error());
+    }
     if (!model) {
       const std::string where = plan.section ? fmt::format("{}:{}: ", file.path, plan.section->line)
                                 : plan.source == "preset"
@@ -373,7 +428,8 @@ Result<Catalog> build_catalog(const Sources& given) {
   Layers layers{.command_line = model_args(sources.command_line),
                 .yaml_defaults = file.defaults,
                 .ini_common = {},
-                .environment = model_args(sources.environment)};
+                .environment = model_args(sources.environment),
+                .isolation = sources.own.isolation};
   if (const ArgMap* level = single_model_level(sources)) {
     if (!catalog.server.models_dir.empty() || !catalog.server.models_preset.empty() || !file.models.empty()) {
       return fail(
@@ -384,9 +440,16 @@ Result<Catalog> build_catalog(const Sources& given) {
     catalog.single_model = true;
     Result<models::ModelDefinition> model = build_single_model(*level, sources, layers);
     if (!model) return std::unexpected(model.error());
+    if (const Status inside = check_model_files(*model, catalog.server); !inside)
+      return std::unexpected(inside.error());
     if (const std::string missing = missing_file(model->versions.front()); !missing.empty())
       return fail(ErrorCode::kNotFound, missing);
     catalog.models.push_back(std::move(*model));
+    if (catalog.server.watch > Duration::zero()) {
+      catalog.notes.emplace_back(
+          "--watch sees nothing with -m (or -hf): the file is read once; use --models-dir to have changes "
+          "seen");
+    }
   } else {
     if (sources.command_line.contains("alias")) {
       return fail(ErrorCode::kInvalidArgument,

@@ -12,7 +12,10 @@ namespace switchyard::config {
 
 struct Alias {
   std::string name;
-  models::VersionRef to;
+  models::VersionRef to;  ///< of a split its first arm
+  std::vector<std::string> fallbacks = {};
+  std::vector<std::pair<models::VersionRef, double>> split = {};  ///< arms and their weights in percent
+  std::string sticky_header = {};
   bool operator==(const Alias&) const = default;
 };
 

@@ -1,4 +1,5 @@
 #include "config/catalog.h"
+#include "config/new_version.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -159,6 +160,34 @@ TEST_F(CatalogTest, PresetOptionsBecomeSettings) {
   EXPECT_EQ(find(*catalog, "b")->settings.drain_timeout, 3s);
 }
 
+TEST_F(CatalogTest, IsolationIsTheModelsOwnThenTheCommandLinesThenTheDefaults) {
+  using engine::Isolation;
+  const std::string yaml = R"(
+defaults: {isolation: process, worker_memory: 1GiB, worker_nice: 3}
+models:
+  - {id: a, isolation: none}
+  - {id: near, isolation: process, worker_cpus: "0-2,5", worker_memory: 2GiB, versions: [
+      {version: x, file: beside.gguf}, {version: y, file: beside.gguf}]}
+)";
+  config::Sources sources = with({"--models-dir", models_dir()}, yaml);
+  auto catalog = build_catalog(sources);
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  const auto first = [&](const std::string& id) { return find(*catalog, id)->versions[0]; };
+  EXPECT_EQ(first("a").isolation, Isolation::kNone);
+  EXPECT_EQ(first("b").isolation, Isolation::kProcess);
+  EXPECT_EQ(first("b").worker, (engine::WorkerLimits{.memory = ByteSize::gib(1), .nice = 3}));
+  for (const engine::ModelSpec& version : find(*catalog, "near")->versions) {
+    EXPECT_EQ(version.isolation, Isolation::kProcess);
+    EXPECT_EQ(version.worker,
+              (engine::WorkerLimits{.memory = ByteSize::gib(2), .cpus = {0, 1, 2, 5}, .nice = 3}));
+  }
+  sources.own.isolation = Isolation::kNone;
+  catalog = build_catalog(sources);
+  ASSERT_TRUE(catalog);
+  EXPECT_EQ(first("b").isolation, Isolation::kNone);
+  EXPECT_EQ(first("near").isolation, Isolation::kProcess);
+}
+
 TEST_F(CatalogTest, SettingsHaveTheSamePrecedenceAsOptions) {
   const std::string preset =
       write("p.ini", "[*]\nstop-timeout = 9\nsleep-idle-seconds = 7\n[a]\nstop-timeout = 11\n");
@@ -175,6 +204,18 @@ TEST_F(CatalogTest, SettingsHaveTheSamePrecedenceAsOptions) {
   ASSERT_TRUE(told) << told.error().to_string();
   EXPECT_EQ(find(*told, "a")->settings.park_after, 33s);
   EXPECT_EQ(find(*told, "b")->settings.park_after, 33s);  // the command line over all
+}
+
+TEST_F(CatalogTest, HealthIsSetKeyByKey) {
+  const auto catalog = build_catalog(
+      with({"--models-dir", models_dir()},
+           "defaults: {health: {interval: 0, failures: 7}}\nmodels: [{id: b, health: {failures: 2}}]\n"));
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  EXPECT_EQ(find(*catalog, "a")->settings.health.interval, 0s);
+  EXPECT_EQ(find(*catalog, "a")->settings.health.failures, 7U);
+  EXPECT_EQ(find(*catalog, "b")->settings.health.interval, 0s);
+  EXPECT_EQ(find(*catalog, "b")->settings.health.failures, 2U);
+  EXPECT_EQ(find(*catalog, "b")->settings.health.degraded, 5s);
 }
 
 TEST_F(CatalogTest, AnAliasMayPointAtANameWithAnAtSign) {
@@ -201,6 +242,9 @@ TEST_F(CatalogTest, OneModel) {
   EXPECT_TRUE(plain->single_model);
   EXPECT_EQ(plain->default_model, "a");
   EXPECT_TRUE(plain->models[0].settings.preload);
+  Sources watching = with({"-m", file});
+  watching.own.watch = std::chrono::seconds(5);
+  EXPECT_THAT(build_catalog(watching)->notes, testing::ElementsAre(testing::HasSubstr("--watch")));
   EXPECT_THAT(plain->models[0].extra_names, ElementsAre("a.gguf", file));
   EXPECT_EQ(plain->models[0].versions[0].reply_name, file);
   EXPECT_EQ(plain->models[0].versions[0].args.at("jinja"), "true");
@@ -262,6 +306,8 @@ TEST_F(CatalogTest, Faults) {
               HasSubstr("config.yaml:3: alias 'x': no model 'mm'; did you mean 'm'"));
   EXPECT_THAT(with_yaml("aliases: [{name: x, to: m@9}]\n"),
               HasSubstr("model 'm' has no version '9'; it has: 1"));
+  EXPECT_THAT(with_yaml("aliases: [{name: x, to: m, fallbacks: [mm]}]\n"),
+              HasSubstr("config.yaml:3: fallback of alias 'x': no model 'mm'; did you mean 'm'"));
   EXPECT_THAT(with_yaml("server: {default_model: q}\n"),
               HasSubstr("config.yaml:3: default model: no model 'q'"));
   EXPECT_THAT(error_of(with({"--models-dir", models_dir()}, "aliases: [{name: a, to: b}]\n")),
@@ -271,6 +317,47 @@ TEST_F(CatalogTest, Faults) {
       HasSubstr("the name 'b' is given to both"));
   EXPECT_THAT(error_of(with({"--models-dir", models_dir(), "--alias", "z"})),
               HasSubstr("--alias names one model"));
+}
+
+TEST_F(CatalogTest, FilesOutsideTheAllowedFoldersAreRefused) {
+  const std::string allowed = "server: {allowed_dirs: [models]}\n";
+  EXPECT_TRUE(build_catalog(with({}, allowed + "models: [{id: a, file: models/a.gguf}]\n")));
+  EXPECT_THAT(error_of(with({}, allowed + "models: [{id: c, file: beside.gguf}]\n")),
+              AllOf(HasSubstr("config.yaml:2: "), HasSubstr("outside the folders")));
+  EXPECT_THAT(
+      error_of(with({}, allowed + "models: [{id: a, file: models/a.gguf, args: {lora: beside.gguf}}]\n")),
+      HasSubstr("outside the folders"));
+  std::filesystem::create_symlink(dir_ / "beside.gguf", dir_ / "models/link.gguf");
+  EXPECT_THAT(error_of(with({}, allowed + "models: [{id: d, file: models/link.gguf}]\n")),
+              HasSubstr("outside the folders"))
+      << "links are followed";
+  EXPECT_THAT(error_of(with({}, allowed + "models: [{id: e, file: models/../beside.gguf}]\n")),
+              HasSubstr("outside the folders"));
+  const auto found = build_catalog(with({"--models-dir", models_dir()}, allowed));
+  ASSERT_TRUE(found);
+  EXPECT_EQ(find(*found, "link"), nullptr);
+  EXPECT_THAT(found->notes, Contains(HasSubstr("'link' is left out")));
+  EXPECT_THAT(error_of(with({"-m", dir_ / "beside.gguf"}, allowed)), HasSubstr("outside the folders"));
+}
+
+TEST_F(CatalogTest, ARegisteredVersionReachesNoOtherFolder) {
+  const Sources sources = with({"--models-dir", models_dir()});
+  const auto catalog = build_catalog(sources);
+  ASSERT_TRUE(catalog);
+  const auto make = [&](const std::string& file, engine::ArgMap args, std::vector<std::string> allowed = {}) {
+    ServerSettings server = catalog->server;
+    server.allowed_dirs = std::move(allowed);
+    const auto spec = make_version(sources, server, *find(*catalog, "a"),
+                                   {.version = "2", .file = file, .args = std::move(args), .sha256 = {}});
+    return spec ? std::string() : std::string(to_string(spec.error().code));
+  };
+  EXPECT_EQ(make("b.gguf", {}), "");
+  EXPECT_EQ(make(dir_ / "beside.gguf", {}), "permission_denied");
+  EXPECT_EQ(make("b.gguf", {{"lora", models_dir() + "/a.gguf"}}), "");
+  EXPECT_EQ(make("b.gguf", {{"lora", dir_ / "beside.gguf"}}), "permission_denied");
+  EXPECT_EQ(make("b.gguf", {{"chat-template-file", "/etc/hostname"}}), "permission_denied");
+  EXPECT_EQ(make(models_dir() + "/b.gguf", {}, {dir_ / "models/vision"}), "permission_denied");
+  EXPECT_EQ(make("v.gguf", {}, {dir_ / "models/vision"}), "");
 }
 
 TEST_F(CatalogTest, ConversationsAreBoundedAndLeaveRoomForModels) {
@@ -320,6 +407,9 @@ TEST_F(ServerSettingsTest, CommandLineOverFileOverDefault) {
   EXPECT_FALSE(build({"--no-models-autoload"})->autoload);
   EXPECT_FALSE(build({}, "server: {autoload: false}")->autoload);
   EXPECT_EQ(build({"-v"})->log_level, 5);
+  EXPECT_EQ(build({}, "log: {level: error}")->log_level, 1);
+  EXPECT_EQ(build({"-lv", "2"}, "log: {level: error}")->log_level, 2);
+  EXPECT_TRUE(build({}, "log: {format: json}")->log_json);
   EXPECT_EQ(build({}, "server: {models_dir: models}")->models_dir, (dir_ / "models").string());
   EXPECT_EQ(build({}, "server: {shutdown_timeout: 2m}")->shutdown_timeout, 2min);
   EXPECT_FALSE(build({"--port", "70000"}));

@@ -7,41 +7,16 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <sstream>
 
+#include "config/section.h"
 #include "config/yaml_reader.h"
 
 namespace switchyard::config {
 namespace {
 
 constexpr std::size_t kLargestFile = 16U << 20;
-
-/// One key of a section: how it is read and what the documentation says of it.
-template <typename Section>
-struct Key {
-  std::string_view name;
-  std::string_view type;
-  std::string_view fallback;
-  std::string_view meaning;
-  void (*read)(YamlReader&, const YAML::Node&, Section&);
-};
-
-template <typename Section>
-void read_section(YamlReader& reader, const YAML::Node& node, std::string_view where, Section& section,
-                  std::type_identity_t<std::span<const Key<Section>>> keys) {
-  reader.mapping(
-      node, where, [&](const std::string& name, const YAML::Node& key_node, const YAML::Node& value) {
-        const auto key = std::ranges::find(keys, name, &Key<Section>::name);
-        if (key != keys.end()) return key->read(reader, value, section);
-        std::vector<std::string> names;
-        for (const auto& known : keys) names.emplace_back(known.name);
-        reader.report(key_node,
-                      fmt::format("unknown key '{}' in {}{}", name, where, did_you_mean(name, names)));
-      });
-}
-
-#define SWITCHYARD_READ(member) \
-  [](YamlReader& reader, const YAML::Node& node, auto& section) { reader.read(node, section.member); }
 
 constexpr Key<LimitsSection> kLimits[] = {
     {"memory_budget", "size", "memory or cgroup limit less 10 % (at least 512 MiB)",
@@ -63,6 +38,51 @@ constexpr Key<LimitsSection> kLimits[] = {
     {"restore_resident", "true or false", "true",
      "Whether a start brings back what was in memory, in the order of its use, into free room.",
      SWITCHYARD_READ(restore_resident)},
+    {"shed_under_pressure", "true or false", "true",
+     "Whether parked models, then idle ones, are unloaded when the machine runs out of memory.",
+     SWITCHYARD_READ(shed_under_pressure)},
+    {"max_queue_per_model", "count", "256",
+     "Requests that may wait for one version, beyond those that its slots work for; more get a 429. 0 for no "
+     "limit.",
+     SWITCHYARD_READ(max_queue_per_model)},
+    {"max_queue", "count", "1024", "Requests that may wait for all of them; 0 for no limit.",
+     SWITCHYARD_READ(max_queue)},
+    {"slow_reader_timeout", "duration", "1m",
+     "A client that leaves 64 KiB of its stream unread for this long loses it, so that the model is free; 0 "
+     "for "
+     "never.",
+     SWITCHYARD_READ(slow_reader_timeout)},
+    {"max_bodies", "size", "1 GiB, at least `max_body`",
+     "Bytes of request bodies in memory at once, those up to 64 KiB not counted; more get a 503.",
+     SWITCHYARD_READ(max_bodies)},
+};
+
+/// One of `words`, or a report.
+void read_word(YamlReader& reader, const YAML::Node& node, std::optional<std::string>& out,
+               std::initializer_list<std::string_view> words) {
+  reader.read(node, out);
+  if (!out || std::ranges::find(words, *out) != words.end()) return;
+  const std::vector<std::string> names(words.begin(), words.end());
+  reader.report(node,
+                fmt::format("'{}' is none of {}{}", *out, fmt::join(names, ", "), did_you_mean(*out, names)));
+  out.reset();
+}
+
+constexpr Key<LogSection> kLog[] = {
+    {"format", "`text` or `json`", "text", "How a line is written; `json` is an object a line.",
+     [](YamlReader& reader, const YAML::Node& node, LogSection& log) {
+       read_word(reader, node, log.format, {"text", "json"});
+     }},
+    {"level", "`error`, `warning`, `info` or `debug`", "info",
+     "Least level that is written; llama.cpp's own lines are `debug` but for its warnings and errors.",
+     [](YamlReader& reader, const YAML::Node& node, LogSection& log) {
+       read_word(reader, node, log.level, {"error", "warning", "info", "debug"});
+     }},
+    {"requests", "true or false", "true",
+     "A line for each request that asks for a model, changes something or fails (the others at `debug`).",
+     SWITCHYARD_READ(requests)},
+    {"prompts", "true or false", "false", "Whether that line has the request's body (16 KiB at most).",
+     SWITCHYARD_READ(prompts)},
 };
 
 constexpr Key<ConversationsSection> kConversations[] = {
@@ -95,6 +115,9 @@ constexpr Key<ServerSection> kServer[] = {
      SWITCHYARD_READ(api_keys)},
     {"api_key_file", "path", "none", "File with one key a line; `#` begins a comment.",
      SWITCHYARD_READ(api_key_file)},
+    {"admin_key_file", "path", "none",
+     "File with a key that has every right; made, with a new key, where there is none.",
+     SWITCHYARD_READ(admin_key_file)},
     {"models_dir", "path", "none",
      "Folder of models: each GGUF file, each sub-folder with split or multimodal files.",
      SWITCHYARD_READ(models_dir)},
@@ -119,7 +142,57 @@ constexpr Key<ServerSection> kServer[] = {
      "and then held still for that long, is reloaded.",
      SWITCHYARD_READ(watch)},
     {"max_body", "size", "512 MiB", "Largest request body.", SWITCHYARD_READ(max_body)},
+    {"allowed_dirs", "list of paths", "wherever the configuration says",
+     "Folders from which files of models may be loaded, links followed; relative to this file.",
+     SWITCHYARD_READ(allowed_dirs)},
 };
+
+using HealthSection = SettingsSection::Health;
+constexpr Key<HealthSection> kHealth[] = {
+    {"interval", "duration", "60s",
+     "A hot model that has answered nobody for so long generates one token as a probe; 0 for no probes.",
+     SWITCHYARD_READ(interval)},
+    {"healthy", "duration", "1s", "A probe that takes less is a healthy model's.", SWITCHYARD_READ(healthy)},
+    {"degraded", "duration", "5s",
+     "One that takes less is a degraded model's; then it is given up and failed.", SWITCHYARD_READ(degraded)},
+    {"failures", "count", "3",
+     "Probes in a row without a sign of life until the engine is replaced. A slow one is not.",
+     SWITCHYARD_READ(failures)},
+    {"stuck_after", "duration", "60s",
+     "An engine whose work has not gone on for so long is stuck: it is replaced.",
+     SWITCHYARD_READ(stuck_after)},
+    {"quarantine_after", "count", "5",
+     "Failures within ten minutes until it is not loaded any more; 0 for never.",
+     SWITCHYARD_READ(quarantine_after)},
+    {"backoff", "duration", "1s",
+     "Wait before the second try to load what failed; doubles each time, and is spread by up to half.",
+     SWITCHYARD_READ(backoff)},
+    {"backoff_max", "duration", "5m", "Longest such wait.", SWITCHYARD_READ(backoff_max)},
+};
+
+template <typename Section>
+void read_health(YamlReader& reader, const YAML::Node& node, Section& section) {
+  HealthSection& health = section.settings.health;
+  read_section(reader, node, "health", health, kHealth);
+  if (health.healthy && health.degraded && *health.healthy > *health.degraded)
+    reader.report(node, "'healthy' is more than 'degraded'");
+}
+constexpr std::string_view kHealthMeaning = "How its health is judged, and what is done when it has none.";
+
+template <typename Section>
+void read_isolation(YamlReader& reader, const YAML::Node& node, Section& section) {
+  reader.read(node, section.isolation.isolation, parse_isolation);
+}
+template <typename Section>
+void read_worker_cpus(YamlReader& reader, const YAML::Node& node, Section& section) {
+  reader.read(node, section.isolation.cpus, parse_cpus);
+}
+template <typename Section>
+void read_worker_nice(YamlReader& reader, const YAML::Node& node, Section& section) {
+  constexpr std::uint32_t kMost = 19;
+  reader.read(node, section.isolation.nice);
+  if (section.isolation.nice.value_or(0) > kMost) reader.report(node, "nice is from 0 to 19");
+}
 
 constexpr Key<DefaultsSection> kDefaults[] = {
     {"args", "map of option to value", "none", "llama-server options for every model, without dashes.",
@@ -131,6 +204,16 @@ constexpr Key<DefaultsSection> kDefaults[] = {
     {"drain_timeout", "duration", "30s", "`drain_timeout` for models that do not say.",
      SWITCHYARD_READ(settings.drain_timeout)},
     {"weight", "number", "1.0", "`weight` for models that do not say.", SWITCHYARD_READ(settings.weight)},
+    {"health", "section", "", "`health` for models that do not say, key by key.",
+     read_health<DefaultsSection>},
+    {"isolation", "none or process", "none", "`isolation` for models that do not say.",
+     read_isolation<DefaultsSection>},
+    {"worker_memory", "size", "no limit", "`worker_memory` for models that do not say.",
+     SWITCHYARD_READ(isolation.memory)},
+    {"worker_cpus", "list of processors", "all", "`worker_cpus` for models that do not say.",
+     read_worker_cpus<DefaultsSection>},
+    {"worker_nice", "count", "0", "`worker_nice` for models that do not say.",
+     read_worker_nice<DefaultsSection>},
 };
 
 constexpr std::string_view kFileMeaning =
@@ -190,11 +273,50 @@ constexpr Key<ModelSection> kModels[] = {
     {"drain_timeout", "duration", "30s",
      "Longest wait for running replies when the model is unloaded on request.",
      SWITCHYARD_READ(settings.drain_timeout)},
+    {"health", "section", "", kHealthMeaning, read_health<ModelSection>},
+    {"isolation", "none or process", "none",
+     "`process`: each version's engine lives in a worker process, which may die alone (docs/reliability.md).",
+     read_isolation<ModelSection>},
+    {"worker_memory", "size", "no limit",
+     "Most bytes of its own that a worker may have: heap, KV cache, stacks; not the mapped model file.",
+     SWITCHYARD_READ(isolation.memory)},
+    {"worker_cpus", "list of processors", "all", "Processors that a worker may run on (`0-3,8`).",
+     read_worker_cpus<ModelSection>},
+    {"worker_nice", "count", "0", "How much a worker gives way to other processes, from 0 to 19.",
+     read_worker_nice<ModelSection>},
+};
+
+constexpr Key<ArmSection> kArms[] = {
+    {"to", "text", "required", "`model` or `model@version`.", SWITCHYARD_READ(to)},
+    {"weight", "number", "required", "Its share in percent; those of an alias add up to 100.",
+     SWITCHYARD_READ(weight)},
+};
+
+constexpr Key<StickySection> kSticky[] = {
+    {"header", "text", "none", "Request header that says who asks, such as `x-user-id`.",
+     SWITCHYARD_READ(header)},
 };
 
 constexpr Key<AliasSection> kAliases[] = {
     {"name", "text", "required", "Public name.", SWITCHYARD_READ(name)},
-    {"to", "text", "required", "What it means: `model` or `model@version`.", SWITCHYARD_READ(to)},
+    {"to", "text", "this or split", "What it means: `model` or `model@version`.", SWITCHYARD_READ(to)},
+    {"split", "list", "none", "Several versions that share its requests.",
+     [](YamlReader& r, const YAML::Node& n, AliasSection& alias) {
+       r.sequence(n, "split", [&](const YAML::Node& item) {
+         read_section(r, item, "split[]", alias.split.emplace_back(), kArms);
+       });
+     }},
+    {"sticky", "section", "",
+     "By what a request stays with its arm. Without it, or where the header is missing: the `user` of its "
+     "body, "
+     "its key, its conversation.",
+     [](YamlReader& r, const YAML::Node& n, AliasSection& alias) {
+       read_section(r, n, "sticky", alias.sticky, kSticky);
+     }},
+    {"fallbacks", "list of text", "none",
+     "Models or versions that answer while it cannot: has failed, is quarantined, or comes back and another "
+     "is hot. Tried in this order; the reply says so (`x-switchyard-fallback`).",
+     SWITCHYARD_READ(fallbacks)},
 };
 
 void read_models(YamlReader& reader, const YAML::Node& node, ConfigFile& config) {
@@ -222,10 +344,14 @@ constexpr Key<ConfigFile> kTop[] = {
      [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
        read_section(r, n, "limits", c.limits, kLimits);
      }},
+    {"log", "section", "", "What is written to standard error.",
+     [](YamlReader& r, const YAML::Node& n, ConfigFile& c) { read_section(r, n, "log", c.log, kLog); }},
     {"conversations", "section", "", "Where conversations stay while their model is away.",
      [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
        read_section(r, n, "conversations", c.conversations, kConversations);
      }},
+    {"alerts", "section", "", "What is watched, from which value on it is told, and to whom.",
+     [](YamlReader& r, const YAML::Node& n, ConfigFile& c) { read_alerts(r, n, c.alerts); }},
     {"defaults", "section", "", "For every model that does not say otherwise.",
      [](YamlReader& r, const YAML::Node& n, ConfigFile& c) {
        read_section(r, n, "defaults", c.defaults, kDefaults);
@@ -284,8 +410,10 @@ void check_names(YamlReader& reader, const ConfigFile& config) {
     for (const std::string& name : model.names) claim(name, model.line);
   }
   for (const AliasSection& alias : config.aliases) {
-    if (alias.name.empty() || alias.to.empty())
+    if (alias.name.empty() || (alias.to.empty() && alias.split.empty()))
       reader.report_at(alias.line, "an alias needs a name and a 'to'");
+    else if (!alias.to.empty() && !alias.split.empty())
+      reader.report_at(alias.line, "an alias has a 'to' or a 'split', not both");
     else if (!is_plain_name(alias.name))
       reader.report_at(alias.line, fmt::format("'{}' is no name", alias.name));
     claim(alias.name, alias.line);
@@ -293,11 +421,6 @@ void check_names(YamlReader& reader, const ConfigFile& config) {
   if (config.server.tls_key_file.has_value() != config.server.tls_cert_file.has_value()) {
     reader.report_at(1, "tls_key_file and tls_cert_file are needed both");
   }
-}
-
-template <typename Section>
-void document(std::vector<DocumentedKey>& out, std::string_view section, std::span<const Key<Section>> keys) {
-  for (const auto& key : keys) out.push_back({section, key.name, key.type, key.fallback, key.meaning});
 }
 
 /// Hears where a document begins.
@@ -380,11 +503,16 @@ std::vector<DocumentedKey> documented_keys() {
   document<ConfigFile>(keys, "", kTop);
   document<ServerSection>(keys, "server", kServer);
   document<LimitsSection>(keys, "limits", kLimits);
+  document<LogSection>(keys, "log", kLog);
   document<ConversationsSection>(keys, "conversations", kConversations);
+  document_alerts(keys);
   document<DefaultsSection>(keys, "defaults", kDefaults);
   document<ModelSection>(keys, "models[]", kModels);
+  document<HealthSection>(keys, "models[].health", kHealth);
   document<VersionSection>(keys, "models[].versions[]", kVersions);
   document<AliasSection>(keys, "aliases[]", kAliases);
+  document<ArmSection>(keys, "aliases[].split[]", kArms);
+  document<StickySection>(keys, "aliases[].sticky", kSticky);
   return keys;
 }
 

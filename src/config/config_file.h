@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "config/alerts_section.h"
+#include "config/isolation.h"
 #include "engine/api/engine.h"
 #include "switchyard/result.h"
 
@@ -25,6 +27,10 @@ struct SettingsSection {
   std::optional<Duration> unload_after;
   std::optional<double> weight;
   std::optional<Duration> drain_timeout;
+  struct Health {
+    std::optional<Duration> interval, healthy, degraded, stuck_after, backoff, backoff_max;
+    std::optional<std::uint32_t> failures, quarantine_after;
+  } health;
 };
 
 struct VersionSection {
@@ -46,12 +52,26 @@ struct ModelSection {
   std::vector<std::string> names;
   std::vector<std::string> tags;
   SettingsSection settings;
+  IsolationSection isolation;
+};
+
+/// One of the versions that an alias is split over.
+struct ArmSection {
+  std::string to;
+  std::optional<double> weight;
+};
+
+struct StickySection {
+  std::string header;
 };
 
 struct AliasSection {
   int line = 0;
   std::string name;
-  std::string to;
+  std::string to;  ///< empty where it is split
+  std::vector<ArmSection> split;
+  StickySection sticky;
+  std::vector<std::string> fallbacks;
 };
 
 struct LimitsSection {
@@ -64,6 +84,19 @@ struct LimitsSection {
   std::optional<Duration> retry_backoff_max;
   std::optional<std::uint32_t> cores;
   std::optional<bool> restore_resident;
+  std::optional<bool> shed_under_pressure;
+  std::optional<std::uint32_t> max_queue_per_model;
+  std::optional<std::uint32_t> max_queue;
+  std::optional<Duration> slow_reader_timeout;
+  std::optional<ByteSize> max_bodies;
+};
+
+/// What goes to standard error.
+struct LogSection {
+  std::optional<std::string> format;
+  std::optional<std::string> level;
+  std::optional<bool> requests;
+  std::optional<bool> prompts;
 };
 
 /// Where conversations stay while their model is away.
@@ -74,10 +107,11 @@ struct ConversationsSection {
 
 struct ServerSection {
   int default_model_line = 0;
-  std::optional<std::string> default_model, host, api_key_file, models_dir, models_preset, api_prefix,
-      tls_key_file, tls_cert_file, cors_origins, data_dir;
+  std::optional<std::string> default_model, host, api_key_file, admin_key_file, models_dir, models_preset,
+      api_prefix, tls_key_file, tls_cert_file, cors_origins, data_dir;
   std::optional<std::uint32_t> port;
   std::optional<std::vector<std::string>> api_keys;
+  std::optional<std::vector<std::string>> allowed_dirs;
   std::optional<bool> autoload;
   std::optional<Duration> shutdown_timeout;
   std::optional<Duration> watch;
@@ -87,13 +121,16 @@ struct ServerSection {
 struct DefaultsSection {
   engine::ArgMap args;
   SettingsSection settings;
+  IsolationSection isolation;
 };
 
 struct ConfigFile {
   std::string path;  ///< as given; errors begin with it
   ServerSection server;
   LimitsSection limits;
+  LogSection log;
   ConversationsSection conversations;
+  AlertsSection alerts;
   DefaultsSection defaults;
   std::vector<ModelSection> models;
   std::vector<AliasSection> aliases;

@@ -12,6 +12,7 @@ namespace switchyard::config {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
@@ -101,6 +102,15 @@ TEST(ConfigFile, FaultsNameFileLineAndWhatIsWrong) {
       {"conversations: {memory: lots}\n", "x.yaml:1: "},
       {"conversations:\n  memmory: 1GiB\n",
        "x.yaml:2: unknown key 'memmory' in conversations; did you mean 'memory'"},
+      {"log: {format: jsn}\n", "x.yaml:1: 'jsn' is none of text, json; did you mean 'json'"},
+      {"log: {level: loud}\n", "x.yaml:1: 'loud' is none of error, warning, info, debug"},
+      {"log:\n  promts: true\n", "x.yaml:2: unknown key 'promts' in log; did you mean 'prompts'"},
+      {"limits:\n  max_queue: -3\n", "x.yaml:2: '-3' is not a whole number"},
+      {"limits: {max_bodies: 0}\n", "x.yaml:1: the size must be above 0"},
+      {"server: {allowed_dirs: [[a]]}\n", "x.yaml:1: "},
+      {"defaults: {health: {intervall: 1s}}\n",
+       "x.yaml:1: unknown key 'intervall' in health; did you mean 'interval'"},
+      {"defaults: {health: {healthy: 5s, degraded: 1s}}\n", "x.yaml:1: 'healthy' is more than 'degraded'"},
       {"limits:\n  models_max: many\n", "x.yaml:2: 'many' is not a whole number"},
       {"limits:\n  models_max: -1\n", "x.yaml:2: '-1' is not a whole number"},
       {"limits:\n  models_max: [1]\n", "x.yaml:2: a single value is needed here, not a list"},
@@ -184,6 +194,29 @@ TEST(ConfigFile, MissingAndTooLarge) {
   for (const char* odd : {"/", "/dev/zero"}) {
     EXPECT_THAT(load_config_file(odd).error().message, HasSubstr("is no regular file"));
   }
+}
+
+TEST(Isolation, FaultsAreNamed) {
+  const auto config = parse_config(R"(
+models:
+  - {id: a, file: a.gguf, isolation: proces}
+  - {id: b, file: b.gguf, worker_cpus: 3-1}
+  - {id: c, file: c.gguf, worker_nice: 20}
+  - {id: d, file: d.gguf, worker_memory: 0}
+)",
+                                   "x.yaml");
+  ASSERT_FALSE(config);
+  EXPECT_THAT(config.error().message,
+              AllOf(HasSubstr("x.yaml:3: 'proces' is no isolation"), HasSubstr("process"),
+                    HasSubstr("x.yaml:4: '3-1' is no list of processors"),
+                    HasSubstr("x.yaml:5: nice is from 0 to 19"), HasSubstr("x.yaml:6: ")));
+}
+
+TEST(Isolation, ProcessorsAreRangesAndNumbers) {
+  EXPECT_THAT(*parse_cpus("0-2,8"), ElementsAre(0, 1, 2, 8));
+  EXPECT_THAT(*parse_cpus("1,0,1"), ElementsAre(0, 1));
+  for (const char* wrong : {"", "a", "1-", "-1", "1,,2", "0-1024", "99999999999"})
+    EXPECT_FALSE(parse_cpus(wrong)) << wrong;
 }
 
 std::string documentation() {

@@ -53,6 +53,17 @@ void apply_options(models::ModelSettings& settings, const ArgMap& args) {
   }
 }
 
+void apply_health(models::HealthSettings& settings, const SettingsSection::Health& section) {
+  settings.interval = section.interval.value_or(settings.interval);
+  settings.healthy = section.healthy.value_or(settings.healthy);
+  settings.degraded = section.degraded.value_or(settings.degraded);
+  settings.failures = section.failures.value_or(settings.failures);
+  settings.stuck_after = section.stuck_after.value_or(settings.stuck_after);
+  settings.quarantine_after = section.quarantine_after.value_or(settings.quarantine_after);
+  settings.backoff = section.backoff.value_or(settings.backoff);
+  settings.backoff_max = section.backoff_max.value_or(settings.backoff_max);
+}
+
 void apply_section(models::ModelSettings& settings, const SettingsSection& section) {
   settings.pin = section.pin.value_or(settings.pin);
   settings.preload = section.preload.value_or(settings.preload);
@@ -60,6 +71,7 @@ void apply_section(models::ModelSettings& settings, const SettingsSection& secti
   if (section.unload_after) settings.unload_after = section.unload_after;
   settings.weight = section.weight.value_or(settings.weight);
   settings.drain_timeout = section.drain_timeout.value_or(settings.drain_timeout);
+  apply_health(settings.health, section.health);
 }
 
 /// Lowest first, as merge() has the options.
@@ -145,6 +157,13 @@ engine::ModelSpec make_spec(const ModelPlan& plan, ArgMap args, std::string vers
           .file_stamp = std::move(stamp)};
 }
 
+/// Where its engines live. What a model says of itself counts more than the command line's default.
+void place(const ModelPlan& plan, const Layers& layers, engine::ModelSpec& spec) {
+  apply(layers.yaml_defaults.isolation, spec);
+  apply(IsolationSection{.isolation = layers.isolation}, spec);
+  if (plan.section) apply(plan.section->isolation, spec);
+}
+
 }  // namespace
 
 bool is_true(const std::string& value) {
@@ -198,6 +217,7 @@ Result<models::ModelDefinition> build_model(const ModelPlan& plan, const Layers&
   std::erase(model.extra_names, model.id);
 
   model.settings = merge_settings(plan, layers);
+  for (engine::ModelSpec& spec : model.versions) place(plan, layers, spec);
   return model;
 }
 

@@ -15,6 +15,7 @@ struct Layers {
   DefaultsSection yaml_defaults;
   engine::ArgMap ini_common;
   engine::ArgMap environment;
+  std::optional<engine::Isolation> isolation = {};  ///< of models that do not say, over yaml_defaults
 };
 
 /// What is known of one model before it is merged.

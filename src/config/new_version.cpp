@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "config/file_options.h"
 #include "engine/args.h"
 
 namespace switchyard::config {
@@ -17,6 +18,11 @@ namespace fs = std::filesystem;
 std::vector<fs::path> folders_of(const Sources& sources, const ServerSettings& server) {
   std::vector<fs::path> folders;
   std::error_code error;
+  if (!server.allowed_dirs.empty()) {
+    for (const std::string& folder : server.allowed_dirs)
+      folders.push_back(fs::weakly_canonical(folder, error));
+    return folders;
+  }
   if (!server.models_dir.empty()) folders.push_back(fs::weakly_canonical(server.models_dir, error));
   if (!sources.own.config_path.empty()) {
     folders.push_back(
@@ -43,7 +49,7 @@ Result<std::string> find_file(const std::vector<fs::path>& folders, const std::s
     if (error) continue;
     if (std::ranges::none_of(folders, [&](const fs::path& folder) { return lies_in(real, folder); })) {
       return fail(ErrorCode::kPermissionDenied,
-                  fmt::format("'{}' is outside the models folder and the config file's folder", file));
+                  fmt::format("'{}' is outside the folders that models may come from", file));
     }
     if (fs::is_regular_file(real, error)) return real.string();
   }
@@ -70,7 +76,8 @@ Status check_names(const VersionRequest& request) {
 Result<engine::ModelSpec> make_version(const Sources& sources, const ServerSettings& server,
                                        const models::ModelDefinition& model, const VersionRequest& request) {
   if (const Status named = check_names(request); !named) return std::unexpected(named.error());
-  const Result<std::string> file = find_file(folders_of(sources, server), request.file);
+  const std::vector<fs::path> folders = folders_of(sources, server);
+  const Result<std::string> file = find_file(folders, request.file);
   if (!file) return std::unexpected(file.error());
   engine::ModelSpec spec = model.versions.back();
   spec.version = request.version;
@@ -84,6 +91,9 @@ Result<engine::ModelSpec> make_version(const Sources& sources, const ServerSetti
     if (arg->scope != engine::ArgScope::kModel || names_file) {
       return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is not an option of one version", key));
     }
+    // What the configuration names is its own affair; a request reaches no other folder.
+    const Status inside = check_files({{arg->name, arg->value}}, {folders.begin(), folders.end()});
+    if (!inside) return std::unexpected(inside.error());
     spec.args[arg->name] = arg->value;
   }
   spec.args["model"] = *file;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 namespace switchyard::config {
@@ -140,8 +141,34 @@ Status choose_keys(const Sources& sources, const ServerSection& yaml, ServerSett
   return {};
 }
 
+/// One that is not there yet is made by whoever starts the server.
+Status read_admin_keys(ServerSettings& settings) {
+  std::error_code error;
+  if (settings.admin_key_file.empty() || !std::filesystem::exists(settings.admin_key_file, error)) return {};
+  Result<std::vector<std::string>> keys = keys_in(settings.admin_key_file);
+  if (!keys) return std::unexpected(keys.error());
+  settings.admin_keys = std::move(*keys);
+  return {};
+}
+
 std::optional<std::string> beside(const ConfigFile& file, const std::optional<std::string>& path) {
   return path ? std::optional(config::beside(file.path, *path)) : std::nullopt;
+}
+
+void choose_log(const Chosen& chosen, const Sources& sources, const LogSection& yaml,
+                ServerSettings& settings) {
+  settings.log_json = sources.own.log_format.value_or(yaml.format.value_or("text")) == "json";
+  settings.log_requests = yaml.requests.value_or(settings.log_requests);
+  settings.log_prompts = yaml.prompts.value_or(settings.log_prompts);
+  std::optional<std::uint32_t> level;
+  if (yaml.level)
+    level = *yaml.level == "error" ? 1 : *yaml.level == "warning" ? 2 : *yaml.level == "info" ? 3 : 4;
+  settings.log_level = chosen.number("log-verbosity", level, 3);
+  std::string verbose, disable;
+  chosen.text("log-verbose", verbose);
+  chosen.text("log-disable", disable);
+  if (verbose == "true") settings.log_level = 5;
+  if (disable == "true") settings.log_level = 1;
 }
 
 Status check_ranges(const ServerSettings& settings, int port) {
@@ -168,8 +195,8 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   }
   const Chosen chosen(sources);
   ServerSection yaml = file.server;
-  for (auto* path :
-       {&yaml.api_key_file, &yaml.models_dir, &yaml.models_preset, &yaml.tls_key_file, &yaml.tls_cert_file}) {
+  for (auto* path : {&yaml.api_key_file, &yaml.admin_key_file, &yaml.models_dir, &yaml.models_preset,
+                     &yaml.tls_key_file, &yaml.tls_cert_file}) {
     *path = beside(file, *path);
   }
   ServerSettings settings;
@@ -182,6 +209,8 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   chosen.text("ssl-key-file", yaml.tls_key_file, settings.tls_key_file);
   chosen.text("ssl-cert-file", yaml.tls_cert_file, settings.tls_cert_file);
   if (const Status keys = choose_keys(sources, yaml, settings); !keys) return std::unexpected(keys.error());
+  settings.admin_key_file = sources.own.admin_key_file.value_or(yaml.admin_key_file.value_or(""));
+  if (const Status keys = read_admin_keys(settings); !keys) return std::unexpected(keys.error());
   chosen.text("cors-origins", yaml.cors_origins, settings.cors_origins);
   chosen.text("cors-methods", settings.cors_methods);
   chosen.text("cors-headers", settings.cors_headers);
@@ -205,26 +234,32 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   settings.conversations_on_disk = file.conversations.disk.value_or(settings.conversations_on_disk);
   settings.cores = file.limits.cores.value_or(0);
   settings.restore_resident = file.limits.restore_resident.value_or(true);
-  settings.log_level = chosen.number("log-verbosity", std::nullopt, 3);
-  std::string verbose, disable;
-  chosen.text("log-verbose", verbose);
-  chosen.text("log-disable", disable);
-  if (verbose == "true") settings.log_level = 5;
-  if (disable == "true") settings.log_level = 1;
+  settings.shed_under_pressure = file.limits.shed_under_pressure.value_or(true);
+  Result<AlertSettings> alerts = build_alert_settings(file);
+  if (!alerts) return std::unexpected(alerts.error());
+  settings.alerts = std::move(*alerts);
+  choose_log(chosen, sources, file.log, settings);
+  for (const std::string& folder : yaml.allowed_dirs.value_or(std::vector<std::string>{}))
+    settings.allowed_dirs.push_back(config::beside(file.path, folder));
+  settings.max_queue_per_model = file.limits.max_queue_per_model.value_or(settings.max_queue_per_model);
+  settings.max_queue = file.limits.max_queue.value_or(settings.max_queue);
+  settings.slow_reader_timeout = file.limits.slow_reader_timeout.value_or(settings.slow_reader_timeout);
+  settings.max_bodies = file.limits.max_bodies.value_or(settings.max_bodies);
   if (const Status sound = check_ranges(settings, port); !sound) return std::unexpected(sound.error());
   return settings;
 }
 
-Status check_exposure(const ServerSettings& settings) {
-  if (!settings.api_keys.empty()) return {};
+Status check_exposure(const ServerSettings& settings, TenantKeys tenant_keys) {
+  const bool has_key = !settings.api_keys.empty() || !settings.admin_key_file.empty();
+  if (has_key || tenant_keys == TenantKeys::kSome) return {};
   for (const std::string& host : settings.hosts) {
     const bool local = host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.") ||
                        host.ends_with(".sock");
     if (local) continue;
     return fail(
         ErrorCode::kPermissionDenied,
-        fmt::format("listening on {} would let others use this server without a key; give --api-key KEY or "
-                    "--api-key-file FILE, or listen on 127.0.0.1",
+        fmt::format("listening on {} would let others use this server without a key; give --admin-key-file "
+                    "FILE, --api-key KEY or --api-key-file FILE, or listen on 127.0.0.1",
                     host));
   }
   return {};

@@ -2,42 +2,13 @@
 
 #include <charconv>
 #include <cmath>
-#include <filesystem>
 
 #include "config/config_file.h"
 #include "config/duration.h"
+#include "config/file_options.h"
 #include "engine/args.h"
 
 namespace switchyard::config {
-namespace {
-
-// Options whose value is a file, or a list of files; "lora-scaled" and the like carry ":scale" behind.
-constexpr std::string_view kFileOptions[] = {"mmproj",         "spec-draft-model",     "lora",
-                                             "lora-scaled",    "chat-template-file",   "grammar-file",
-                                             "media-path",     "json-schema-file",     "lookup-cache-static",
-                                             "control-vector", "control-vector-scaled"};
-
-bool is_file_option(std::string_view key) {
-  // The short forms that people write for these.
-  if (key == "mm" || key == "md" || key == "model-draft" || key == "jf" || key == "lcs") return true;
-  return std::ranges::find(kFileOptions, key) != std::end(kFileOptions);
-}
-
-std::string files_beside(const std::string& config_path, const std::string& list) {
-  std::string out;
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    const std::string item = list.substr(begin, end - begin);
-    const std::size_t scale = item.rfind(':');
-    const std::string file = item.substr(0, scale);
-    out += fmt::format("{}{}{}", begin == 0 ? "" : ",", beside(config_path, file),
-                       item.substr(std::min(scale, item.size())));
-    begin = end + 1;
-  }
-  return out;
-}
-
-}  // namespace
 
 void YamlReader::report_at(int line, std::string_view what) {
   problems_.push_back(fmt::format("{}:{}: {}", path_, line, what));
@@ -156,7 +127,9 @@ void YamlReader::read(const YAML::Node& node, engine::ArgMap& out) {
   mapping(node, "args", [&](const std::string& key, const YAML::Node& key_node, const YAML::Node& value) {
     if (value.IsNull()) return report(key_node, "an option needs a value; a flag is true or false");
     std::string text = arg_text(value);
-    if (is_file_option(key)) text = files_beside(path_, text);
+    if (is_file_option(key)) {
+      text = replace_files(text, [&](const std::string& file) { return beside(path_, file); });
+    }
     const Result<engine::CanonicalArg> arg = engine::canonical_arg(key, text);
     if (!arg) return report(key_node, arg.error().to_string());
     if (arg->scope != engine::ArgScope::kModel) {

@@ -42,6 +42,15 @@ class YamlReader {
   void read(const YAML::Node& node, std::optional<ByteSize>& out);
   /// The same, but 0 is a size too: "none of it".
   void read_from_zero(const YAML::Node& node, std::optional<ByteSize>& out);
+  /// A text that `parse` makes a value of; its error is reported.
+  template <typename T>
+  void read(const YAML::Node& node, std::optional<T>& out, Result<T> (*parse)(std::string_view)) {
+    const std::string* text = scalar(node);
+    if (text == nullptr) return;
+    Result<T> value = parse(*text);
+    if (!value) return report(node, value.error().message);
+    out = std::move(*value);
+  }
   void read(const YAML::Node& node, std::map<std::string, ByteSize>& out);
   /// llama-server's options of one model, checked and canonical; lists become comma-separated.
   void read(const YAML::Node& node, engine::ArgMap& out);

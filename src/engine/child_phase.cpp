@@ -12,10 +12,11 @@
 namespace switchyard::engine {
 namespace {
 
-constexpr std::array kSignals = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPROF};
+constexpr std::array kSignals = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPROF, SIGSYS};
 constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 
-std::string answer;  // made before, read by the handler
+std::string answer;         // made before, read by the handler
+std::string denied_answer;  // where the sandbox has ended it
 
 void set_timer(std::chrono::milliseconds most) {
   itimerval timer = {};
@@ -25,10 +26,11 @@ void set_timer(std::chrono::milliseconds most) {
 }
 
 /// Only calls that are safe in a signal handler.
-void give_answer(int) {
+void give_answer(int signal) {
+  const std::string& text = signal == SIGSYS ? denied_answer : answer;
   std::size_t written = 0;
-  while (written < answer.size()) {
-    const ssize_t n = ::write(STDOUT_FILENO, answer.data() + written, answer.size() - written);
+  while (written < text.size()) {
+    const ssize_t n = ::write(STDOUT_FILENO, text.data() + written, text.size() - written);
     if (n <= 0) break;
     written += static_cast<std::size_t>(n);
   }
@@ -39,6 +41,11 @@ void give_answer(int) {
 
 ChildPhase::ChildPhase(const Error& error, std::chrono::milliseconds most) {
   answer = to_json(Result<Inspection>(std::unexpected(error)));
+  denied_answer = to_json(Result<Inspection>(fail(
+      ErrorCode::kPermissionDenied,
+      "the inspection tried what reading a model never needs (a file to write, the network, another process) "
+      "and was ended: do not trust the file",
+      error.message)));
   // A stack of its own: the phase may have used up the other one.
   static void* const stack = std::malloc(kStackBytes);
   const stack_t alternate = {.ss_sp = stack, .ss_flags = 0, .ss_size = kStackBytes};

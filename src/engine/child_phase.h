@@ -24,9 +24,9 @@ constexpr bool kSanitized = false;
 constexpr int kPhaseDied = 3;
 
 /// For the inspection child only: while it lives, a crash of this process, an abort, or more
-/// processor time than `most` ends the process with `error` as its answer on standard output. A
-/// crafted file can make a parser spin, overflow its stack or assert; the message says during what.
-/// One at a time, on the main thread.
+/// processor time than `most` ends the process with `error` as its answer on standard output, and what the
+/// sandbox denies (child_sandbox.h) with kPermissionDenied. A crafted file can make a parser spin, overflow
+/// its stack or assert; the message says during what. One at a time, on the main thread.
 class ChildPhase {
  public:
   explicit ChildPhase(const Error& error, std::chrono::milliseconds most = {});

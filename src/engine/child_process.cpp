@@ -13,6 +13,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/fd.h"
+
 extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX wants it declared
 
 namespace switchyard::engine {
@@ -20,27 +22,6 @@ namespace {
 
 constexpr std::size_t kErrorTail = 2048;
 constexpr int kPollMs = 50;  // how soon a stop request is seen
-
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() { reset(); }
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  void reset() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] bool open() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 struct Pipe {
   Fd read;

@@ -77,8 +77,10 @@ class File {
 template <typename T>
 void append(Bytes& bytes, const T* values, std::size_t count) {
   static_assert(std::is_trivially_copyable_v<T>);
-  const auto* begin = reinterpret_cast<const std::uint8_t*>(values);
-  bytes.insert(bytes.end(), begin, begin + count * sizeof(T));
+  if (count == 0) return;
+  const std::size_t at = bytes.size();
+  bytes.resize(at + count * sizeof(T));  // insert() has g++ 12 warn of an overflow that there is not
+  std::memcpy(bytes.data() + at, values, count * sizeof(T));
 }
 template <typename T>
 void append(Bytes& bytes, T value) {

@@ -47,8 +47,8 @@ class ConversationsTest : public testing::TestWithParam<const char*> {
   /// Anew, as after a restart of the program.
   void start(ByteSize memory = ByteSize::gib(1), ByteSize disk = ByteSize::gib(1)) {
     loader_.reset();
-    loader_ = make_in_process_loader({.helper_path = SWITCHYARD_INSPECT_HELPER,
-                                      .conversations = {.memory = memory, .disk = disk, .folder = folder_}});
+    loader_ = make_loader({.helper_path = SWITCHYARD_INSPECT_HELPER,
+                           .conversations = {.memory = memory, .disk = disk, .folder = folder_}});
   }
   std::unique_ptr<Engine> load(ArgMap more = {}, const std::string& version = "1") {
     ModelSpec spec{.model = "m", .version = version, .reply_name = "m", .args = std::move(more)};

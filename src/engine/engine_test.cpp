@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "engine/in_process.h"
 #include "engine/inspection_json.h"
@@ -72,7 +74,7 @@ class EngineTest : public testing::Test {
     if (!inspection) return std::unexpected(inspection.error());
     return loader_->load(spec, *inspection, [this](const LoadProgress& p) { progress_.push_back(p); }, stop);
   }
-  std::unique_ptr<EngineLoader> loader_ = make_in_process_loader({.helper_path = SWITCHYARD_INSPECT_HELPER});
+  std::unique_ptr<EngineLoader> loader_ = make_loader({.helper_path = SWITCHYARD_INSPECT_HELPER});
   std::vector<LoadProgress> progress_;
 };
 
@@ -204,6 +206,45 @@ TEST_F(EngineTest, SamplesCountUsersAndNotTheProof) {
   EXPECT_GT((*engine)->sample(std::chrono::seconds(5)).prompt_tokens, 0U);
 }
 
+TEST_F(EngineTest, AProbeGeneratesAndIsCountedForNobody) {
+  auto engine = load(smollm2());
+  ASSERT_TRUE(engine);
+  const std::uint64_t before = (*engine)->activity()->read().beats;
+  ASSERT_TRUE((*engine)->probe(std::chrono::minutes(1)));
+  EXPECT_GT((*engine)->activity()->read().beats, before);
+  const EngineSample sample = (*engine)->sample(std::chrono::seconds(5));
+  EXPECT_EQ(sample.prompt_tokens, 0U);
+  EXPECT_EQ(sample.predicted_tokens, 0U);
+  EXPECT_EQ(sample.decode_calls, 0U);
+}
+
+TEST_F(EngineTest, AnEmbeddingModelIsProbedByAnEmbedding) {
+  for (const char* pooling : {"mean", "none"}) {
+    auto engine = load(smollm2({{"embedding", "true"}, {"pooling", pooling}}));
+    ASSERT_TRUE(engine) << engine.error().to_string();
+    const Status probed = (*engine)->probe(std::chrono::minutes(1));
+    EXPECT_TRUE(probed) << probed.error().to_string();
+    EXPECT_EQ((*engine)->sample(std::chrono::seconds(5)).prompt_tokens, 0U) << pooling;
+  }
+}
+
+TEST_F(EngineTest, ADecodeIsAbortedInItsMiddleAndTheEngineEnds) {
+  auto engine = load(smollm2());
+  ASSERT_TRUE(engine);
+  std::string prompt;
+  for (int i = 0; i < 400; ++i) prompt += "word ";
+  std::thread client([&] {
+    const auto reply = (*engine)->handle(chat(prompt, false));
+    EXPECT_EQ(reply->status(), 500) << "the decode would have gone on";
+  });
+  const auto activity = (*engine)->activity();
+  const std::uint64_t before = activity->read().beats;
+  while (activity->read().beats < before + 100) std::this_thread::yield();  // nodes of one decode
+  EXPECT_TRUE((*engine)->abort(std::chrono::minutes(1)));
+  client.join();
+  EXPECT_FALSE(activity->read().working);
+}
+
 TEST_F(EngineTest, UnsetContextTakesWhatTheBudgetAdmits) {
   ModelSpec spec = smollm2();
   spec.args.erase("ctx-size");
@@ -258,6 +299,60 @@ TEST_F(EngineTest, AReplacedFileIsNotLoadedForWhatWasInspected) {
   EXPECT_EQ(engine.error().code, ErrorCode::kUnavailable) << engine.error().to_string();
   EXPECT_EQ(stored_models(), 0U);
   std::filesystem::remove_all(folder);
+}
+
+/// SmolLM2 from a copy that a test may damage.
+class DamagedFileTest : public EngineTest {
+ protected:
+  void SetUp() override {
+    EngineTest::SetUp();
+    if (IsSkipped()) return;
+    std::filesystem::create_directories(folder_);
+    spec_.args["model"] = (folder_ / "model.gguf").string();
+    std::filesystem::copy_file(smollm2().args.at("model"), spec_.args["model"]);
+    loader_.reset();
+    loader_ = make_loader(
+        {.helper_path = SWITCHYARD_INSPECT_HELPER,
+         .on_failed = [this](const std::string& model, const std::string& version, const Error& why) {
+           failed_.push_back(model + "@" + version + " " + std::string(to_string(why.code)));
+         }});
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void cut() const {
+    std::filesystem::resize_file(spec_.args.at("model"),
+                                 std::filesystem::file_size(spec_.args.at("model")) / 3);
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("switchyard-damaged-" + std::to_string(::getpid()));
+  ModelSpec spec_ = smollm2();
+  std::vector<std::string> failed_;
+};
+
+TEST_F(DamagedFileTest, AFileThatIsCutShortDuringItsLoadFailsIt) {
+  const auto inspection = inspect(spec_);
+  ASSERT_TRUE(inspection) << inspection.error().to_string();
+  bool is_cut = false;
+  const auto engine = loader_->load(
+      spec_, *inspection,
+      [&](const LoadProgress& progress) {
+        if (progress.stage == "text_model" && progress.value > 0.1 && !std::exchange(is_cut, true)) cut();
+      },
+      {});
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, ErrorCode::kCorruptFile) << engine.error().to_string();
+  EXPECT_NE(engine.error().message.find("truncated while"), std::string::npos);
+  EXPECT_TRUE(failed_.empty()) << "the load has said so itself";
+  EXPECT_EQ(stored_models(), 0U);
+}
+
+TEST_F(DamagedFileTest, AnEngineWhoseFileIsCutShortSaysSoOnceAndAnswersNothingMore) {
+  auto engine = load(spec_);
+  ASSERT_TRUE(engine) << engine.error().to_string();
+  ASSERT_EQ((*engine)->handle(chat("Say hello.", false))->status(), 200);
+  cut();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ((*engine)->handle(chat("Say it again.", false))->status(), 500);
+  EXPECT_EQ(failed_, std::vector<std::string>{"smollm2@1 corrupt_file"});
 }
 
 TEST_F(EngineTest, APinnedHashThatDiffersRefusesTheFile) {

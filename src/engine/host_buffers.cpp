@@ -6,35 +6,86 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
 
+#include "base/mutex.h"
 #include "engine/thread_budget.h"
 
 extern "C" {
 void* __real_ggml_aligned_malloc(std::size_t size);
+void __real_ggml_aligned_free(void* memory, std::size_t size);
+void __real_ggml_backend_buffer_clear(ggml_backend_buffer_t buffer, std::uint8_t value);
 std::size_t __real_ggml_backend_alloc_ctx_tensors_from_buft_size(ggml_context* ctx,
                                                                  ggml_backend_buffer_type_t type);
 }
 
 namespace switchyard::engine {
+
+struct ZeroedBuffers::Buffer {
+  std::byte* const memory;
+  const std::size_t size;
+  Mutex mutex;
+  bool freed GUARDED_BY(mutex) = false;
+};
+
 namespace {
 
+constexpr std::size_t kSmallPage = std::size_t{4} << 10;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kLarge = 2 * kHugePage;
 constexpr int kNiceness = 10;
+constexpr std::chrono::milliseconds kLookAgain{20};
 
 thread_local PreparedBuffers* prepared = nullptr;
 thread_local MeasuredBuffers* measured = nullptr;
+thread_local ZeroedBuffers* zeroed = nullptr;
 
-/// Memory on huge pages, from malloc's family, because ggml ends it by free(). In 2 MiB pieces the kernel
-/// hands out zeroed pages in a fraction of the time, where the machine lets programs ask for them
+/// The last buffer that this thread was given, as long as nothing says that it has been written to.
+struct Fresh {
+  void* memory = nullptr;
+  std::size_t size = 0;
+};
+thread_local Fresh fresh;
+
+/// Buffers whose pages may still be on their way, by their address: whoever frees one says so here.
+struct OnTheirWay {
+  Mutex mutex;
+  std::map<void*, std::shared_ptr<ZeroedBuffers::Buffer>> buffers GUARDED_BY(mutex);
+};
+OnTheirWay& on_their_way() {
+  static auto* const instance = new OnTheirWay;  // buffers may be freed after every static has gone
+  return *instance;
+}
+
+/// Memory on huge pages, from malloc's family, because ggml ends some of it by free(). In 2 MiB pieces the
+/// kernel hands out zeroed pages in a fraction of the time, where the machine lets programs ask for them
 /// (transparent_hugepage = madvise or always).
 void* allocate(std::size_t size) {
   void* memory = nullptr;
   if (posix_memalign(&memory, kHugePage, size) != 0) return nullptr;
+  auto* const bytes = static_cast<std::byte*>(memory);
   // Only whole pages of the buffer itself; refusal is no error, the buffer is then on small pages.
   ::madvise(memory, size & ~(kHugePage - 1), MADV_HUGEPAGE);
+  // malloc may have had it before: zeros again, without touching what was never there.
+  const std::size_t whole = size & ~(kSmallPage - 1);
+  if (::madvise(memory, whole, MADV_DONTNEED) != 0) std::memset(memory, 0, whole);
+  std::memset(bytes + whole, 0, size - whole);
   return memory;
+}
+
+/// Has the kernel hand out the pages of one step.
+void populate_step(std::byte* memory, std::size_t at, std::size_t size) {
+  ::madvise(memory + at, std::min(kHugePage, size - at), MADV_POPULATE_WRITE);
+}
+
+void become_background(const char* name) {
+  pthread_setname_np(pthread_self(), name);
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness);
 }
 
 }  // namespace
@@ -70,15 +121,82 @@ void* PreparedBuffers::take(std::size_t size) {
 /// A buffer that was taken is left to its owner, whose own first writes go on from there. The one step that
 /// may be under way then changes nothing that can be seen.
 void PreparedBuffers::populate(const std::stop_token& stop) {
-  pthread_setname_np(pthread_self(), "buffers");
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness);
+  become_background("buffers");
   for (Buffer& buffer : buffers_) {
     for (std::size_t at = 0; at < buffer.size && !buffer.taken; at += kHugePage) {
       if (stop.stop_requested() || an_engine_decodes()) return;
-      ::madvise(buffer.memory + at, std::min(kHugePage, buffer.size - at), MADV_POPULATE_WRITE);
+      populate_step(buffer.memory, at, buffer.size);
     }
   }
 }
+
+ZeroedBuffers::ZeroedBuffers() { zeroed = this; }
+
+ZeroedBuffers::~ZeroedBuffers() {
+  if (zeroed == this) zeroed = nullptr;
+  populating_ = {};  // stops and joins
+  OnTheirWay& all = on_their_way();
+  const MutexLock lock(all.mutex);
+  for (const auto& buffer : buffers_) {
+    const auto it = all.buffers.find(buffer->memory);
+    if (it != all.buffers.end() && it->second == buffer) all.buffers.erase(it);
+  }
+}
+
+void ZeroedBuffers::finish_behind() {
+  zeroed = nullptr;
+  if (!buffers_.empty()) populating_ = std::jthread([this](const std::stop_token& stop) { populate(stop); });
+}
+
+void ZeroedBuffers::populate(const std::stop_token& stop) const {
+  become_background("buffers");
+  std::mutex waiting;
+  std::condition_variable_any stopped;
+  for (const auto& buffer : buffers_) {
+    for (std::size_t at = 0; at < buffer->size; at += kHugePage) {
+      std::unique_lock lock(waiting);
+      while (an_engine_decodes() && !stop.stop_requested()) {
+        stopped.wait_for(lock, stop, kLookAgain, [] { return false; });
+      }
+      if (stop.stop_requested()) return;
+      const MutexLock alive(buffer->mutex);
+      if (buffer->freed) break;
+      populate_step(buffer->memory, at, buffer->size);
+    }
+  }
+}
+
+/// Whether `buffer` reads as zeros, its pages following behind.
+bool zeroed_already(ggml_backend_buffer_t buffer) {
+  if (zeroed == nullptr || fresh.memory == nullptr) return false;
+  if (ggml_backend_buffer_get_size(buffer) != fresh.size ||
+      ggml_backend_buffer_get_base(buffer) != fresh.memory)
+    return false;
+  auto entry = std::make_shared<ZeroedBuffers::Buffer>(static_cast<std::byte*>(fresh.memory), fresh.size);
+  zeroed->buffers_.push_back(entry);
+  OnTheirWay& all = on_their_way();
+  const MutexLock lock(all.mutex);
+  all.buffers[fresh.memory] = std::move(entry);
+  return true;
+}
+
+namespace {
+
+void say_freed(void* memory) {
+  std::shared_ptr<ZeroedBuffers::Buffer> buffer;
+  {
+    OnTheirWay& all = on_their_way();
+    const MutexLock lock(all.mutex);
+    const auto it = all.buffers.find(memory);
+    if (it == all.buffers.end()) return;
+    buffer = std::move(it->second);
+    all.buffers.erase(it);
+  }
+  const MutexLock lock(buffer->mutex);
+  buffer->freed = true;
+}
+
+}  // namespace
 
 MeasuredBuffers::MeasuredBuffers() { measured = this; }
 MeasuredBuffers::~MeasuredBuffers() { measured = nullptr; }
@@ -91,7 +209,22 @@ void* __wrap_ggml_aligned_malloc(std::size_t size) {
   using namespace switchyard::engine;
   if (size < kLarge) return __real_ggml_aligned_malloc(size);
   void* memory = prepared == nullptr ? nullptr : prepared->take(size);
-  return memory == nullptr ? allocate(size) : memory;
+  if (memory == nullptr) memory = allocate(size);
+  fresh = {.memory = memory, .size = size};
+  return memory;
+}
+
+void __wrap_ggml_aligned_free(void* memory, std::size_t size) {
+  using namespace switchyard::engine;
+  if (size >= kLarge) say_freed(memory);
+  __real_ggml_aligned_free(memory, size);
+}
+
+void __wrap_ggml_backend_buffer_clear(ggml_backend_buffer_t buffer, std::uint8_t value) {
+  using namespace switchyard::engine;
+  const bool done = value == 0 && zeroed_already(buffer);
+  fresh = {};
+  if (!done) __real_ggml_backend_buffer_clear(buffer, value);
 }
 
 std::size_t __wrap_ggml_backend_alloc_ctx_tensors_from_buft_size(ggml_context* ctx,

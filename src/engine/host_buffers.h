@@ -3,12 +3,16 @@
 #include <atomic>
 #include <cstddef>
 #include <list>
+#include <memory>
 #include <stop_token>
 #include <thread>
 #include <vector>
 
 #include "ggml-backend.h"
 #include "switchyard/byte_size.h"
+
+// The large buffers that ggml asks the host for. Each is handed out as pages that nobody has written to,
+// which read as zeros; where llama.cpp's first deed is to zero it (a KV cache), that is left out.
 
 namespace switchyard::engine {
 
@@ -35,6 +39,30 @@ class PreparedBuffers {
   void populate(const std::stop_token& stop);
 
   std::list<Buffer> buffers_;  // constant but for `taken`
+  std::jthread populating_;
+};
+
+/// Of the buffers that llama.cpp zeroes on this thread while the object is current: the zeroing is left out,
+/// and once finish_behind() has been called a thread of low priority has the kernel hand out their pages, so
+/// that an engine has what was reserved for it before it is full. Waits while engines decode.
+///
+/// Current from construction until finish_behind() or destruction, on the thread that made it. Buffers may be
+/// freed before it goes.
+class ZeroedBuffers {
+ public:
+  ZeroedBuffers();
+  ~ZeroedBuffers();
+  ZeroedBuffers(const ZeroedBuffers&) = delete;
+  ZeroedBuffers& operator=(const ZeroedBuffers&) = delete;
+
+  void finish_behind();
+  struct Buffer;
+
+ private:
+  friend bool zeroed_already(ggml_backend_buffer_t buffer);
+  void populate(const std::stop_token& stop) const;
+
+  std::vector<std::shared_ptr<Buffer>> buffers_;  // of its thread until finish_behind(), then constant
   std::jthread populating_;
 };
 

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
+#include "engine/api/sample_sum.h"
 #include "engine/bridge.h"
+#include "engine/damage_watch.h"
 #include "engine/engine_reply.h"
 #include "engine/host_buffers.h"
 #include "engine/low_priority.h"
@@ -64,16 +67,41 @@ const std::unordered_map<std::string, Handler>& route_table() {
   return table;
 }
 
+constexpr std::chrono::hours kFirstProof{1};  // a load takes as long as it takes
 constexpr std::string_view kSlotPath = "/slots/";
 
+/// At least zero: what a probe did may be taken off before llama.cpp has counted it.
 EngineSample minus(EngineSample a, const EngineSample& b) {
-  a.prompt_tokens -= b.prompt_tokens;
-  a.prompt_seconds -= b.prompt_seconds;
-  a.predicted_tokens -= b.predicted_tokens;
-  a.predicted_seconds -= b.predicted_seconds;
-  a.decode_calls -= b.decode_calls;
-  a.busy_slot_sum -= b.busy_slot_sum;
+  const auto take = [](auto& from, auto what) { from = from > what ? from - what : decltype(what){}; };
+  take(a.prompt_tokens, b.prompt_tokens);
+  take(a.prompt_seconds, b.prompt_seconds);
+  take(a.predicted_tokens, b.predicted_tokens);
+  take(a.predicted_seconds, b.predicted_seconds);
+  take(a.decode_calls, b.decode_calls);
+  take(a.busy_slot_sum, b.busy_slot_sum);
   return a;
+}
+
+Error damaged_error(const std::string& path) {
+  return {
+      ErrorCode::kCorruptFile,
+      fmt::format("{}: the file was truncated while it was in use; put it back whole, and replace a model's "
+                  "file by renaming a new one over it",
+                  path)};
+}
+
+/// What a probe's reply says that it has cost: one prompt in one decode, and its tokens.
+EngineSample cost_of_probe(const std::string& reply) {
+  const json body = json::parse_no_throw(reply);
+  const json timings = json_value(body, "timings", json::object());
+  const json usage = json_value(body, "usage", json::object());
+  return {
+      .prompt_tokens = json_value(timings, "prompt_n", json_value(usage, "prompt_tokens", std::uint64_t{0})),
+      .prompt_seconds = json_value(timings, "prompt_ms", 0.0) / 1e3,
+      .predicted_tokens = json_value(timings, "predicted_n", std::uint64_t{0}),
+      .predicted_seconds = json_value(timings, "predicted_ms", 0.0) / 1e3,
+      .decode_calls = 1,
+      .busy_slot_sum = 1};
 }
 
 LoadProgress to_progress(const json& payload) {
@@ -87,21 +115,28 @@ LoadProgress to_progress(const json& payload) {
 
 }  // namespace
 
-InProcessEngine::InProcessEngine(std::unique_ptr<common_params> params, std::string tag)
-    : params_(std::move(params)), tag_(std::move(tag)), routes_(*params_, context_) {}
+InProcessEngine::InProcessEngine(std::unique_ptr<common_params> params, std::string tag, OnFailed on_failed)
+    : params_(std::move(params)),
+      tag_(std::move(tag)),
+      on_failed_(std::move(on_failed)),
+      watch_(busy_board().make_activity()),
+      routes_(*params_, context_) {}
 
 Result<std::unique_ptr<Engine>> InProcessEngine::load(
     std::unique_ptr<common_params> params, const std::string& tag, Experience& experience,
     std::unique_ptr<SlotStateKeeper> conversations, const std::function<void(const LoadProgress&)>& progress,
-    const std::stop_token& stop) {
+    OnFailed on_failed, const std::stop_token& stop) {
   const std::string path = params->model.path;
   const LogTag log_tag(tag);
   const LogCapture log;
   WeightsScope weights(stop, path, experience.weights_key);
-  std::unique_ptr<InProcessEngine> engine(new InProcessEngine(std::move(params), tag));
+  std::unique_ptr<InProcessEngine> engine(new InProcessEngine(std::move(params), tag, std::move(on_failed)));
   engine->context_.set_state_callback([&progress](server_state state, const json& payload) {
     if (state == SERVER_STATE_LOADING && payload.contains("stages")) progress(to_progress(payload));
   });
+  // The proof below warms up as well as llama.cpp's own empty run, but for what it does not use.
+  common_params& p = *engine->params_;
+  if (experience.proven || (p.mmproj.path.empty() && !p.speculative.has_dft())) p.warmup = false;
   bool loaded = false;
   {
     const LoadingScope loading;
@@ -122,8 +157,10 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
     return fail(ErrorCode::kUnavailable,
                 fmt::format("{}: the file was replaced after it had been inspected; ask again", path));
   }
+  if (weights.file_damaged()) return std::unexpected(damaged_error(path));
   if (!loaded)
     return fail(ErrorCode::kInternal, fmt::format("{}: llama.cpp could not load it", path), log.text());
+  engine->zeroed_buffers_.finish_behind();
   engine->context_.set_state_callback([](server_state, const json&) {});
   engine->weights_ = weights.keep();
   engine->routes_.update_meta(engine->context_);
@@ -131,15 +168,38 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
     engine->keeper_ = std::move(conversations);
     engine->conversations_ = connect_conversations(engine->context_, *engine->keeper_);
   }
-  call_when_idle(engine->context_, end_idle_workers);
-  engine->start_loop();
+  call_when_idle(engine->context_, [activity = engine->watch_.activity()] {
+    activity->end();
+    end_idle_workers();
+  });
+  try {
+    engine->start_loop();
+  } catch (const std::system_error& e) {
+    return fail(ErrorCode::kUnavailable, fmt::format("{}: no thread can be had for its engine", path),
+                e.what());
+  }
   if (!experience.proven) {
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 0});
-    if (auto proven = engine->prove(); !proven) return std::unexpected(proven.error());
+    const Status proven = engine->probe(kFirstProof);
+    if (engine->damaged_) return std::unexpected(damaged_error(path));
+    if (!proven) {
+      return fail(ErrorCode::kInternal, fmt::format("{}: loaded, but its first generation failed", tag),
+                  proven.error().to_string());
+    }
+    if (engine->conversations_ != nullptr) engine->conversations_->begin_afresh();
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 1});
     experience.proven = true;
   }
+  engine->loaded_ = true;
   return engine;
+}
+
+/// A load that is not over fails by itself.
+void InProcessEngine::weights_damaged() {
+  if (damaged_.exchange(true) || !loaded_) return;
+  const Error error = damaged_error(params_->model.path);
+  telemetry::log_error(tag_, "{}", error.message);
+  if (on_failed_) on_failed_(error);
 }
 
 void InProcessEngine::start_loop() {
@@ -147,15 +207,22 @@ void InProcessEngine::start_loop() {
     pthread_setname_np(pthread_self(), "engine-loop");
     const LogTag log(tag_);
     const DecodeScope decoding(params_->cpuparams.n_threads, params_->cpuparams_batch.n_threads);
+    const DamageScope watching([this] { weights_damaged(); });
+    const DecodeWatch::Scope watched(watch_);
     context_.start_loop();
+    const MutexLock lock(end_mutex_);
+    loop_ended_ = true;
+    ended_.notify_all();
   });
   // A terminate() that came before the loop has begun would be lost: wait until it has answered.
   bool answered = false;
-  while (!answered) before_users_ = take_sample(std::chrono::seconds(1), answered);
+  EngineSample warm_up;
+  while (!answered) warm_up = take_sample(std::chrono::seconds(1), answered);
+  const MutexLock lock(sample_mutex_);
+  probes_ = warm_up;
 }
 
-/// One real, short piece of the work that the engine was loaded for.
-Status InProcessEngine::prove() {
+Status InProcessEngine::probe(std::chrono::milliseconds bound) {
   Request request{.method = "POST",
                   .path = "/completion",
                   .params = {},
@@ -167,14 +234,41 @@ Status InProcessEngine::prove() {
     request.path = rank ? "/rerank" : "/embeddings";
     request.body = rank ? R"({"query":"a","documents":["b"]})" : R"({"content":"Hello"})";
   }
+  const auto deadline = std::chrono::steady_clock::now() + bound;
+  bool late = false;
+  request.should_stop = [&] { return late = std::chrono::steady_clock::now() >= deadline; };
   const auto reply = handle(std::move(request));
-  if (reply->status() != 200) {
-    return fail(ErrorCode::kInternal, fmt::format("{}: loaded, but its first generation failed", tag_),
-                reply->take_body());
+  const std::string body = reply->take_body();
+  if (late) {
+    return fail(ErrorCode::kTimeout, fmt::format("{}: no answer within {} ms", tag_, bound.count()));
   }
-  bool answered = false;
-  while (!answered) before_users_ = take_sample(std::chrono::seconds(1), answered);
+  if (reply->status() != 200) return fail(ErrorCode::kInternal, tag_ + ": its generation failed", body);
+  EngineSample cost = cost_of_probe(body);
+  // llama-server's own embeddings do not say what they took, and OpenAI's form is refused without pooling.
+  if (params_->embedding && cost.prompt_tokens == 0)
+    cost.prompt_tokens = tokens_in(R"({"content":"Hello","add_special":true})");
+  const MutexLock lock(sample_mutex_);
+  probes_ = sum(probes_, cost);
   return {};
+}
+
+std::uint64_t InProcessEngine::tokens_in(const std::string& tokenize_body) {
+  const auto reply = handle({.method = "POST",
+                             .path = "/tokenize",
+                             .params = {},
+                             .query_string = "",
+                             .headers = {},
+                             .body = tokenize_body});
+  return json_value(json::parse_no_throw(reply->take_body()), "tokens", std::vector<int>()).size();
+}
+
+bool InProcessEngine::abort(std::chrono::milliseconds bound) {
+  watch_.stop();
+  context_.terminate();
+  const auto deadline = std::chrono::steady_clock::now() + bound;
+  const MutexLock lock(end_mutex_);
+  while (!loop_ended_ && std::chrono::steady_clock::now() < deadline) ended_.wait_until(end_mutex_, deadline);
+  return loop_ended_;
 }
 
 InProcessEngine::~InProcessEngine() {
@@ -183,7 +277,8 @@ InProcessEngine::~InProcessEngine() {
     context_.terminate();
     loop_.join();
     try {
-      if (conversations_ != nullptr) conversations_->hand_over();
+      // An aborted decode leaves half a state.
+      if (conversations_ != nullptr && !damaged_ && !watch_.stopped()) conversations_->hand_over();
     } catch (const std::exception& e) {
       telemetry::log_warning(tag_, "its conversations are lost: {}", e.what());
     }
@@ -228,7 +323,7 @@ EngineSample InProcessEngine::sample(std::chrono::milliseconds patience) {
   bool answered = false;
   const EngineSample now = take_sample(patience, answered);
   const MutexLock lock(sample_mutex_);
-  if (answered) last_sample_ = minus(now, before_users_);
+  if (answered) last_sample_ = minus(now, probes_);
   return last_sample_;
 }
 

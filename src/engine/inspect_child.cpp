@@ -18,6 +18,7 @@
 #include "common.h"
 #include "engine/bridge.h"
 #include "engine/child_phase.h"
+#include "engine/child_sandbox.h"
 #include "engine/gguf_check.h"
 #include "engine/in_process.h"
 #include "engine/inspection_json.h"
@@ -118,6 +119,12 @@ int run_inspect_child() {
   limit_this_process();
   ::setenv("GGML_NO_BACKTRACE", "1", 0);  // an abort would look for a debugger first, for a second or more
   start_process_bridge();
+  // Where the kernel has no filters the limits above are what there is; `switchyard doctor` says so.
+  if (!kSanitized) {  // a sanitizer does what is forbidden there
+    const bool processor_only = list_devices().size() <= 1;
+    [[maybe_unused]] const Sandbox sandbox =
+        enter_sandbox(processor_only ? Devices::kProcessorOnly : Devices::kOthersToo);
+  }
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   std::string answer;
   try {

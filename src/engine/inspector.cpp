@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <sstream>
@@ -99,6 +100,13 @@ Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOption
     if (died) return std::unexpected(crash_error(model->second, *child));
     died.error().cause = last_words(child->error_tail);
     return died;
+  }
+  if (child->signal == SIGSYS) {
+    return fail(
+        ErrorCode::kPermissionDenied,
+        fmt::format("{}: its inspection tried what reading a model never needs and was ended: do not trust "
+                    "the file",
+                    model->second));
   }
   if (child->exit_code != 0) return std::unexpected(crash_error(model->second, *child));
   auto inspection = inspection_from_json(child->output);

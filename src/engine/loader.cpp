@@ -6,42 +6,26 @@
 #include <set>
 #include <utility>
 
-#include "base/mutex.h"
 #include "build-info.h"
 #include "common.h"
 #include "engine/bridge.h"
+#include "engine/child_sandbox.h"
 #include "engine/conversation_store.h"
-#include "engine/engine_reply.h"
 #include "engine/file_mapping.h"
 #include "engine/in_process.h"
-#include "engine/in_process_engine.h"
 #include "engine/inspector.h"
+#include "engine/isolated.h"
+#include "engine/local_engines.h"
 #include "engine/low_priority.h"
-#include "engine/params.h"
 #include "engine/state_shape.h"
+#include "engine/stream_routes.h"
 #include "engine/thread_budget.h"
 #include "engine/weights_store.h"
-#include "server-stream.h"
+#include "engine/worker/process.h"
+#include "engine/worker/workers.h"
 
 namespace switchyard::engine {
 namespace {
-
-/// Serialises what llama.cpp does not lock on weights that several engines share: LoRA adapters
-/// live in an unlocked set of the llama_model, so loads and frees of one weights_key take turns.
-class KeyedMutexes {
- public:
-  std::shared_ptr<Mutex> get(const std::string& key) {
-    const MutexLock lock(mutex_);
-    auto& weak = mutexes_[key];
-    auto mutex = weak.lock();
-    if (mutex == nullptr) weak = mutex = std::make_shared<Mutex>();
-    return mutex;
-  }
-
- private:
-  Mutex mutex_;
-  std::map<std::string, std::weak_ptr<Mutex>> mutexes_ GUARDED_BY(mutex_);
-};
 
 std::string version_name(const std::string& model, const std::string& version) {
   return model + "@" + version;
@@ -55,81 +39,64 @@ std::unique_ptr<ConversationStore> make_store(const ConversationOptions& options
       ConversationStore::Options{.memory = options.memory, .disk = options.disk, .folder = options.folder});
 }
 
-/// An engine whose end takes its turn among those that share its weights.
-class SerialisedEngine final : public Engine {
+std::string helper_or_self(const std::string& helper) {
+  return helper.empty() ? std::filesystem::read_symlink("/proc/self/exe").string() : helper;
+}
+
+/// Of the model's file alone; 0 when it cannot be read.
+ByteSize file_size_of(const ModelSpec& spec) {
+  const auto file = spec.args.find("model");
+  std::error_code error;
+  const auto size = file == spec.args.end() ? 0 : std::filesystem::file_size(file->second, error);
+  return error ? ByteSize() : ByteSize(size);
+}
+
+class LoaderImpl final : public Loader {
  public:
-  SerialisedEngine(std::unique_ptr<Engine> inner, std::shared_ptr<Mutex> turn)
-      : turn_(std::move(turn)), inner_(std::move(inner)) {}
-  ~SerialisedEngine() override {
-    const MutexLock lock(*turn_);
-    inner_.reset();
-  }
-  SerialisedEngine(const SerialisedEngine&) = delete;
-  SerialisedEngine& operator=(const SerialisedEngine&) = delete;
-
-  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override {
-    return inner_->handle(std::move(request));
-  }
-  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override {
-    return inner_->sample(patience);
-  }
-  [[nodiscard]] std::string info_json() const override { return inner_->info_json(); }
-  [[nodiscard]] std::string props_json() override { return inner_->props_json(); }
-  [[nodiscard]] std::shared_ptr<Weights> weights() override { return inner_->weights(); }
-
- private:
-  const std::shared_ptr<Mutex> turn_;
-  std::unique_ptr<Engine> inner_;
-};
-
-class InProcessLoader final : public EngineLoader {
- public:
-  explicit InProcessLoader(const LoaderOptions& options)
-      : inspector_(options.helper_path.empty() ? std::filesystem::read_symlink("/proc/self/exe").string()
-                                               : options.helper_path,
-                   options.cache_path, options.default_prompt_cache),
-        conversations_(make_store(options.conversations)) {
+  explicit LoaderImpl(const LoaderOptions& options)
+      : inspector_(helper_or_self(options.helper_path), options.cache_path, options.default_prompt_cache),
+        conversations_(make_store(options.conversations)),
+        on_failed_(options.on_failed),
+        workers_([program = helper_or_self(options.helper_path), cores = options.threads,
+                  process_args = options.process_args](const std::string& name, const WorkerLimits& limits) {
+          return worker::WorkerProcess::start({.program = program, .name = name, .board = busy_board()},
+                                              {.build = ::llama_build_info(),
+                                               .log_level = telemetry::log_level(),
+                                               .limits = limits,
+                                               .cores = cores,
+                                               .process_args = process_args});
+        }) {
     start_process_bridge();
     set_thread_budget(options.threads);
   }
-  ~InProcessLoader() override { stop_process_bridge(); }
-  InProcessLoader(const InProcessLoader&) = delete;
-  InProcessLoader& operator=(const InProcessLoader&) = delete;
+  ~LoaderImpl() override { stop_process_bridge(); }
+  LoaderImpl(const LoaderImpl&) = delete;
+  LoaderImpl& operator=(const LoaderImpl&) = delete;
 
   [[nodiscard]] Result<Inspection> inspect(const ModelSpec& spec, const InspectOptions& options,
                                            std::stop_token stop) override {
-    return inspector_.inspect(spec, options, stop);
+    if (spec.isolation == Isolation::kNone) return inspector_.inspect(spec, options, stop);
+    auto inspection =
+        inspector_.inspect(spec, bounds_in_worker(options, spec.worker, file_size_of(spec)), stop);
+    return inspection ? in_worker(std::move(*inspection), spec) : inspection;
   }
 
   [[nodiscard]] Result<std::unique_ptr<Engine>> load(const ModelSpec& spec, const Inspection& inspection,
                                                      const std::function<void(const LoadProgress&)>& progress,
                                                      std::stop_token stop) override {
-    ModelSpec resolved = spec;
-    resolved.args = inspection.resolved_args;
-    auto params = make_params(resolved);
-    if (!params) return std::unexpected(params.error());
-    const std::string key = inspection.weights_key + join(resolved.args);
-    const auto turn = turns_.get(inspection.weights_key);
-    const MutexLock lock(*turn);
-    // Experience counts for a return from parked, where the weights have been in memory all along.
-    InProcessEngine::Experience experience;
-    if (weights_are_held(inspection.weights_key)) {
-      experience = known(key);
-    } else {
-      experience.host_buffers = inspection.need.host_buffers;
+    if (spec.isolation == Isolation::kNone) {
+      const auto on_failed = [report = on_failed_, model = spec.model,
+                              version = spec.version](const Error& why) {
+        if (report) report(model, version, why);
+      };
+      return local_.load(spec, inspection, keeper_of(spec, inspection), progress, on_failed, stop);
     }
-    if (experience.probes.empty()) experience.probes = inspection.context_probes;
-    experience.weights_key = inspection.weights_key;
-    if (experience.proven) (*params)->warmup = false;
-    const std::string name = version_name(spec.model, spec.version);
-    auto engine = InProcessEngine::load(
-        std::move(*params), name, experience,
-        conversations_ == nullptr ? nullptr : conversations_->open(name, state_shape(inspection)), progress,
-        stop);
-    if (!engine) return std::unexpected(engine.error());
-    experience.host_buffers.clear();
-    remember(key, std::move(experience));
-    return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
+    worker::LoadOrder order{.spec = spec, .inspection = inspection};
+    order.inspection.weights_key = plain_weights_key(inspection.weights_key);
+    order.inspection.details_json.clear();
+    auto keeper = keeper_of(spec, order.inspection);
+    order.keeps_conversations = keeper != nullptr;
+    return workers_.load(order, std::move(keeper), progress, stop);
   }
 
   void prefetch(const ModelSpec& spec, std::stop_token stop) override {
@@ -154,52 +121,31 @@ class InProcessLoader final : public EngineLoader {
     return conversations_ == nullptr ? ConversationStats{} : conversations_->stats();
   }
 
+  [[nodiscard]] std::unique_ptr<ProcessRoutes> process_routes() override {
+    return worker::make_shared_routes(make_stream_routes(), workers_);
+  }
+
  private:
-  static std::string join(const ArgMap& args) {
-    std::string text;
-    for (const auto& [name, value] : args) text += fmt::format("{}={};", name, value);
-    return text;
-  }
-  [[nodiscard]] InProcessEngine::Experience known(const std::string& key) {
-    const MutexLock lock(mutex_);
-    return experience_[key];
-  }
-  void remember(const std::string& key, InProcessEngine::Experience experience) {
-    const MutexLock lock(mutex_);
-    experience_[key] = std::move(experience);
+  [[nodiscard]] std::unique_ptr<SlotStateKeeper> keeper_of(const ModelSpec& spec,
+                                                           const Inspection& inspection) {
+    if (conversations_ == nullptr) return nullptr;
+    return conversations_->open(version_name(spec.model, spec.version), state_shape(inspection));
   }
 
   Inspector inspector_;
   const std::unique_ptr<ConversationStore> conversations_;
-  KeyedMutexes turns_;
-  Mutex mutex_;
-  std::map<std::string, InProcessEngine::Experience> experience_ GUARDED_BY(mutex_);
-};
-
-class StreamRoutes final : public ProcessRoutes {
- public:
-  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override {
-    const std::string route = request.method + ' ' + request.path;
-    if (route == "GET /v1/stream") return call_handler(get_, std::move(request), tag_);
-    if (route == "DELETE /v1/stream") return call_handler(delete_, std::move(request), tag_);
-    if (route == "POST /v1/streams/lookup") return call_handler(lookup_, std::move(request), tag_);
-    return not_found_reply();
-  }
-
- private:
-  const std::string tag_ = "streams";
-  const server_http_context::handler_t get_ = server_stream_make_get_handler();
-  const server_http_context::handler_t delete_ = server_stream_make_delete_handler();
-  const server_http_context::handler_t lookup_ = server_stream_make_lookup_handler();
+  const decltype(LoaderOptions::on_failed) on_failed_;
+  LocalEngines local_;
+  worker::Workers workers_;
 };
 
 }  // namespace
 
-std::unique_ptr<EngineLoader> make_in_process_loader(const LoaderOptions& options) {
-  return std::make_unique<InProcessLoader>(options);
+std::unique_ptr<Loader> make_loader(const LoaderOptions& options) {
+  return std::make_unique<LoaderImpl>(options);
 }
 
-std::unique_ptr<ProcessRoutes> make_process_routes() { return std::make_unique<StreamRoutes>(); }
+std::string sandbox_text() { return std::string(to_string(sandbox_support())); }
 
 std::string llama_build_info() { return ::llama_build_info(); }
 

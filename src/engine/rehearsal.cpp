@@ -82,11 +82,11 @@ Status rehearse(const ModelSpec& spec, const common_params& params, Inspection& 
   InProcessEngine::Experience experience{
       .weights_key = weights_key(params.model.path, common_model_params_to_llama(*alone))};
   auto engine = InProcessEngine::load(std::move(alone), spec.model + "@" + spec.version, experience, nullptr,
-                                      [](const LoadProgress&) {}, {});
+                                      [](const LoadProgress&) {}, {}, {});
   if (engine) {
     inspection.context_probes = std::move(experience.probes);
-    // Nothing to tear down is worth the time: this process is about to end.
-    (void)engine->release();
+    // Nothing to tear down is worth the time: this process is about to end. A sanitizer asks for its threads.
+    if (!kSanitized) (void)engine->release();
     return {};
   }
   return fail(ErrorCode::kCorruptFile, engine.error().message, engine.error().cause);

@@ -2,6 +2,8 @@
 // (cmake/Llama.cmake): its slots and its prompt cache are defined there and nowhere else.
 #include "server-context.cpp"
 
+#include <atomic>
+
 #include "engine/slot_state.h"
 #include "engine/state_streams.h"
 
@@ -87,6 +89,8 @@ class Connected final : public SlotConversations {
     });
   }
 
+  void begin_afresh() override { afresh_ = true; }
+
   void hand_over() override {
     if (adapters_changed_) return;
     std::vector<server_slot*> fresh;  // what the prompt cache does not have
@@ -162,6 +166,13 @@ class Connected final : public SlotConversations {
   }
 
   void before(server_task& task) {
+    if (afresh_.exchange(false)) {
+      for (server_slot& slot : slots_) {
+        if (slot.is_processing()) continue;
+        slot.prompt_clear();
+        slot.t_last_used = -1;
+      }
+    }
     if (task.type == SERVER_TASK_TYPE_SET_LORA || !task.params.lora.empty()) adapters_changed_ = true;
     const bool generates = task.type == SERVER_TASK_TYPE_COMPLETION || task.type == SERVER_TASK_TYPE_INFILL;
     if (!generates || !task.params.cache_prompt || adapters_changed_) return;
@@ -174,7 +185,7 @@ class Connected final : public SlotConversations {
     server_slot* similar = nullptr;  ///< has the longest common beginning
     std::size_t common = 0;
     server_slot* oldest = nullptr;  ///< taken where none is similar enough
-    server_slot* empty = nullptr;
+    server_slot* empty = nullptr;   ///< the oldest of those
   };
 
   Choice look_at_slots(const server_task& task) {
@@ -187,9 +198,31 @@ class Connected final : public SlotConversations {
         choice.common = common;
       }
       if (choice.oldest == nullptr || slot.t_last_used <= choice.oldest->t_last_used) choice.oldest = &slot;
-      if (slot.prompt.tokens.empty()) choice.empty = &slot;
+      const bool is_empty = slot.prompt.tokens.empty();
+      if (is_empty && (choice.empty == nullptr || slot.t_last_used <= choice.empty->t_last_used))
+        choice.empty = &slot;
     }
     return choice;
+  }
+
+  /// How much of a prompt llama.cpp has once it has placed it in `slot` and asked its own cache: by the rules
+  /// of server_prompt_cache::load(). What it finds by itself is left to it, so that replies are
+  /// llama-server's to the last token: where a state lies in the KV cache shows in the last bits of what is
+  /// computed from it.
+  std::size_t own_choice(const server_slot& slot, const server_tokens& tokens) const {
+    const auto share = [](std::size_t part, std::size_t whole) {
+      return static_cast<float>(part) / static_cast<float>(whole);
+    };
+    std::size_t best = slot.prompt.tokens.get_common_prefix(tokens);
+    float best_kept = slot.prompt.tokens.empty() ? -1.0f : share(best, slot.prompt.tokens.size());
+    for (const server_prompt_cache_state& state : cache_->states) {
+      const std::size_t common = state.prompt.tokens.get_common_prefix(tokens);
+      const float kept = share(common, state.prompt.tokens.size());
+      if (kept < 0.25f || kept <= best_kept || common <= best) continue;
+      best = common;
+      best_kept = kept;
+    }
+    return best;
   }
 
   void restore_best(server_task& task, const std::vector<std::int32_t>& tokens) {
@@ -197,6 +230,7 @@ class Connected final : public SlotConversations {
     if (choice.oldest == nullptr) return;  // it will be offered again when a slot is free
     const auto similar_enough = static_cast<std::size_t>(similarity_ * static_cast<float>(tokens.size()));
     std::size_t longest = std::max(choice.common + kLeastGain, similar_enough);
+    const bool by_similarity = similarity_ > 0.0f && choice.common > similar_enough;
     std::list<server_prompt_cache_state> cached;
     if (cache_ != nullptr) {
       auto best = cache_->states.end();
@@ -206,12 +240,14 @@ class Connected final : public SlotConversations {
         longest = common;
         best = it;
       }
+      const bool asks_cache =
+          !by_similarity && task.id_slot == -1 && task.type == SERVER_TASK_TYPE_COMPLETION;
+      if (asks_cache && own_choice(*choice.oldest, task.tokens) >= longest) best = cache_->states.end();
       // Taken out first: saving what is in the way may drop the oldest.
       if (best != cache_->states.end()) cached.splice(cached.begin(), cache_->states, best);
     }
     const auto kept = keeper_.find(tokens, longest);
     if (kept == nullptr && cached.empty()) {
-      const bool by_similarity = similarity_ > 0.0f && choice.common > similar_enough;
       return save_what_is_overwritten(by_similarity ? *choice.similar : *choice.oldest, task.tokens);
     }
     if (kept != nullptr && !cached.empty()) cache_->states.splice(cache_->states.end(), cached);
@@ -283,6 +319,7 @@ class Connected final : public SlotConversations {
   const common_params& params_;
   const float similarity_;
   bool adapters_changed_ = false;
+  std::atomic<bool> afresh_ = false;
 };
 
 }  // namespace

@@ -59,6 +59,9 @@ class SlotStateKeeper {
 class SlotConversations {
  public:
   virtual ~SlotConversations() = default;
+  /// The next task finds all idle slots as a new context has them, so that it is placed as llama-server
+  /// would place its first. Any thread.
+  virtual void begin_afresh() = 0;
   /// Gives the keeper what the slots and the prompt cache hold. Once, after the loop has ended.
   virtual void hand_over() = 0;
 };

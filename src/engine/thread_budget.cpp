@@ -10,9 +10,11 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
-#include <ctime>
 
 #include "common.h"
+#include "engine/damage_watch.h"
+#include "engine/decode_watch.h"
+#include "engine/worker/busy_board.h"
 #include "llama.h"
 
 // Of OpenMP 5.0's runtime, where llama.cpp was built with one.
@@ -30,24 +32,23 @@ constexpr double kTakesACore = 0.6;
 // An engine that is streaming spends a few ms between decodes (sampling, handing out); it still
 // counts as busy for this long, or its neighbour would flap between one thread and all.
 constexpr std::int64_t kStaysBusyNs = 50'000'000;
-constexpr std::size_t kMostEngines = 256;  // beyond these an engine decodes as configured
 
 constexpr std::int64_t kLookEveryNs = 40'000'000;  // how often other programs are looked at
 constexpr double kAverageNs = 100e6;               // time constant of their average
 
 std::atomic<std::uint32_t> cores = 0;
-std::atomic<std::uint32_t> loads = 0;
 
-/// One per DecodeScope: when this engine last decoded, INT64_MAX while it does.
-struct alignas(64) Activity {
-  std::atomic<bool> taken = false;
-  std::atomic<std::int64_t> last_ns = 0;
-};
-std::array<Activity, kMostEngines> activities;
-std::atomic<std::size_t> used_activities = 0;  // high-water mark of `activities`
+int inherited_board = -1;  // set, if at all, before the first use
+
+/// Never destroyed: the last engine's thread may outlive it otherwise.
+worker::BusyBoard& board() {
+  static auto* const made =
+      inherited_board >= 0 ? new worker::BusyBoard(inherited_board) : new worker::BusyBoard();
+  return *made;
+}
 
 struct Self {
-  Activity* activity = nullptr;
+  worker::BusyBoard::Seat* seat = nullptr;
   std::int32_t threads = 0;
   std::int32_t threads_batch = 0;
   bool is_load = false;
@@ -57,19 +58,10 @@ thread_local Self self;
 std::int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 /// Engines that decode, this thread's own left out.
-std::uint32_t count_engines(std::int64_t now) {
-  std::uint32_t engines = 0;
-  const std::size_t n = used_activities.load(std::memory_order_acquire);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (&activities[i] == self.activity) continue;
-    const std::int64_t last = activities[i].last_ns.load(std::memory_order_relaxed);
-    if (last > now || now - last < kStaysBusyNs) engines += last != 0 ? 1 : 0;
-  }
-  return engines;
-}
+std::uint32_t count_engines(std::int64_t now) { return board().decoding(now, kStaysBusyNs, self.seat); }
 
 std::uint32_t count_others(std::int64_t now) {
-  return count_engines(now) + loads.load(std::memory_order_relaxed) - (self.is_load ? 1 : 0);
+  return count_engines(now) + board().loads() - (self.is_load ? 1 : 0);
 }
 
 /// Processor time that the whole machine has spent, in steps of some 10 ms; 0 when the system does not say.
@@ -84,12 +76,6 @@ std::int64_t machine_time_ns() {
   return static_cast<std::int64_t>((user + nice + system + irq + soft) * tick_ns);
 }
 
-std::int64_t own_time_ns() {
-  timespec time{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
-}
-
 /// Processors that other programs keep busy, averaged over about 100 ms. Of what they spend and not of who
 /// runs at this moment: a decode begins when its last token has just woken whoever reads it.
 double foreign_busy(std::int64_t now) {
@@ -97,7 +83,7 @@ double foreign_busy(std::int64_t now) {
   static std::atomic<double> average = 0;
   std::int64_t last = looked_at.load(std::memory_order_relaxed);
   if (now - last < kLookEveryNs || !looked_at.compare_exchange_strong(last, now)) return average;
-  const std::int64_t spent = std::max<std::int64_t>(0, machine_time_ns() - own_time_ns());
+  const std::int64_t spent = std::max<std::int64_t>(0, machine_time_ns() - board().spent_ns());
   const auto window = static_cast<double>(now - last);
   const double seen = std::max(0.0, static_cast<double>(spent - spent_before.exchange(spent)) / window);
   if (last == 0) return 0;  // since when, is not known
@@ -121,36 +107,28 @@ void set_thread_budget(std::uint32_t n) {
 
 std::uint32_t thread_budget() { return cores; }
 
+worker::BusyBoard& busy_board() { return board(); }
+
+void join_busy_board(int fd) { inherited_board = fd; }
+
 DecodeScope::DecodeScope(std::int32_t threads, std::int32_t threads_batch) {
   self.threads = threads;
   self.threads_batch = threads_batch;
-  for (std::size_t i = 0; i < kMostEngines; ++i) {
-    bool free = false;
-    if (!activities[i].taken.compare_exchange_strong(free, true)) continue;
-    activities[i].last_ns = 0;
-    self.activity = &activities[i];
-    std::size_t seen = used_activities;
-    while (seen < i + 1 && !used_activities.compare_exchange_weak(seen, i + 1)) {
-    }
-    return;
-  }
+  self.seat = board().take_seat();
 }
 
 DecodeScope::~DecodeScope() {
-  if (self.activity != nullptr) {
-    self.activity->last_ns = 0;
-    self.activity->taken = false;
-  }
-  self.activity = nullptr;
+  if (self.seat != nullptr) worker::BusyBoard::leave(*self.seat);
+  self.seat = nullptr;
 }
 
 LoadingScope::LoadingScope() {
-  ++loads;
+  board().begin_load();
   self.is_load = true;
 }
 
 LoadingScope::~LoadingScope() {
-  --loads;
+  board().end_load();
   self.is_load = false;
   end_idle_workers();
 }
@@ -174,14 +152,23 @@ void share_openmp_threads() {
 
 /// Before and after each decode of an engine's thread.
 static void begin_decode(llama_context* ctx) {
-  if (self.activity == nullptr || cores == 0) return;
+  if (self.seat == nullptr || cores == 0) return;
   const Demand demand = demand_now();
-  self.activity->last_ns.store(INT64_MAX, std::memory_order_relaxed);
+  self.seat->last_ns.store(INT64_MAX, std::memory_order_relaxed);
   llama_set_n_threads(ctx, threads_for(self.threads, demand), threads_for(self.threads_batch, demand));
 }
 
 static void end_decode() {
-  if (self.activity != nullptr) self.activity->last_ns.store(now_ns(), std::memory_order_relaxed);
+  if (self.seat != nullptr) self.seat->last_ns.store(now_ns(), std::memory_order_relaxed);
+}
+
+static std::int32_t decode_with(std::int32_t (*decode)(llama_context*, llama_batch), llama_context* ctx,
+                                const llama_batch& batch) {
+  begin_decode(ctx);
+  DecodeWatch::begin(ctx);
+  const std::int32_t result = DecodeWatch::end(DecodeWatch::refuses() ? 0 : decode(ctx, batch));
+  end_decode();
+  return result;
 }
 
 }  // namespace switchyard::engine
@@ -191,16 +178,12 @@ std::int32_t __real_llama_decode(llama_context* ctx, llama_batch batch);
 std::int32_t __real_llama_encode(llama_context* ctx, llama_batch batch);
 
 std::int32_t __wrap_llama_decode(llama_context* ctx, llama_batch batch) {
-  switchyard::engine::begin_decode(ctx);
-  const std::int32_t result = __real_llama_decode(ctx, batch);
-  switchyard::engine::end_decode();
-  return result;
+  return switchyard::engine::checked_decode(
+      ctx, switchyard::engine::decode_with(&__real_llama_decode, ctx, batch));
 }
 
 std::int32_t __wrap_llama_encode(llama_context* ctx, llama_batch batch) {
-  switchyard::engine::begin_decode(ctx);
-  const std::int32_t result = __real_llama_encode(ctx, batch);
-  switchyard::engine::end_decode();
-  return result;
+  return switchyard::engine::checked_decode(
+      ctx, switchyard::engine::decode_with(&__real_llama_encode, ctx, batch));
 }
 }

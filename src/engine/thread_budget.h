@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "engine/worker/busy_board.h"
+
 namespace switchyard::engine {
 
 /// Shares the machine's cores between the engines that are decoding, the loads in progress and other
@@ -14,6 +16,11 @@ namespace switchyard::engine {
 /// Call once before any engine exists. `cores` = 0 means the physical cores.
 void set_thread_budget(std::uint32_t cores);
 [[nodiscard]] std::uint32_t thread_budget();
+
+/// Where this process and its workers see who else is busy.
+[[nodiscard]] worker::BusyBoard& busy_board();
+/// For a worker: takes part in the server's, which it has inherited. Before anything else here is called.
+void join_busy_board(int fd);
 
 /// Makes this thread's decodes take part in the budget, for one scope: an engine's loop or its load.
 /// `threads` and `threads_batch` are what the engine is configured for and never exceeded.

@@ -6,12 +6,15 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/mutex.h"
 #include "engine/file_mapping.h"
+#include "engine/mapping_guard.h"
+#include "engine/repacked_weights.h"
 #include "engine/thread_budget.h"
 #include "llama-model.h"
 #include "llama.h"
@@ -47,23 +50,42 @@ std::string file_identity(const std::string& path) {
   return fmt::format("{}|{}|{}.{}|{}", path, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ino);
 }
 
-std::vector<AddressRange> mappings_of_model(const std::string& path) {
-  std::vector<AddressRange> all;
-  for (const std::string& file : split_files(path)) {
-    const std::vector<AddressRange> of_file = mappings_of(file);
-    all.insert(all.end(), of_file.begin(), of_file.end());
+/// A part of a model's files in this process's memory.
+struct Mapping {
+  AddressRange range;
+  std::size_t file = 0;  ///< its place among split_files()
+};
+
+std::vector<Mapping> mappings_of_model(const std::string& path) {
+  std::vector<Mapping> all;
+  const std::vector<std::string> files = split_files(path);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    for (const AddressRange& range : mappings_of(files[i])) all.push_back({.range = range, .file = i});
   }
   return all;
 }
 
+std::vector<AddressRange> ranges_of(const std::vector<Mapping>& mappings) {
+  std::vector<AddressRange> ranges;
+  for (const Mapping& mapping : mappings) ranges.push_back(mapping.range);
+  return ranges;
+}
+
 constexpr std::size_t kLeastHole = std::size_t{256} << 10;  // every hole costs the kernel two more mappings
+
+/// What a load leaves beside its model.
+struct Pages {
+  std::vector<AddressRange> tensors;    ///< the parts of the mapped files that are in use
+  std::shared_ptr<MappingGuard> guard;  ///< of the mapped files; null where nothing is mapped
+  std::shared_ptr<RepackedWeights> repacked;
+};
 
 struct Entry {
   enum class Phase { kLoading, kReady } phase = Phase::kLoading;
   std::string path;
   llama_model* model = nullptr;
   std::size_t holds = 0;
-  std::vector<AddressRange> tensors;  // the parts of the mapped files that are in use
+  Pages pages;
 };
 
 /// The store. Invariant: an entry in kReady has a model and at least one hold; one in kLoading
@@ -83,21 +105,24 @@ Store& store() {
 /// Gives up one hold; frees the model with the last one.
 void drop_hold(const std::string& key) {
   llama_model* last = nullptr;
+  Pages pages;  // ends before the mappings do
   {
     Store& s = store();
     const MutexLock lock(s.mutex);
     const auto it = s.entries.find(key);
     if (it == s.entries.end() || --it->second.holds > 0) return;
     last = it->second.model;
+    pages = std::move(it->second.pages);
     s.entries.erase(it);
   }
+  pages = {};
   __real_llama_model_free(last);
 }
 
-std::vector<AddressRange> tensors_of(const std::string& key) {
+Pages pages_of_model(const std::string& key) {
   Store& s = store();
   const MutexLock lock(s.mutex);
-  return s.entries.at(key).tensors;
+  return s.entries.at(key).pages;
 }
 
 /// Holds on several entries of the store.
@@ -119,9 +144,15 @@ class StoredWeights final : public Weights {
     ByteSize dropped;
     // The pages stay in the page cache, and the mappings are read-only: nothing can be lost.
     for (const auto& [key, path] : path_of_key_) {
-      dropped += ByteSize(advise(tensors_of(key), MADV_DONTNEED));
+      const Pages pages = pages_of_model(key);
+      dropped += ByteSize(advise(pages.tensors, MADV_DONTNEED));
+      pages.repacked->drop();
     }
     return dropped;
+  }
+  [[nodiscard]] bool copies_dropped() const override {
+    return std::ranges::all_of(path_of_key_,
+                               [](const auto& one) { return pages_of_model(one.first).repacked->dropped(); });
   }
 
  private:
@@ -171,8 +202,11 @@ struct WeightsScope::State {
   std::string path;
   std::string inspected_key;
   bool file_changed = false;
-  std::string loading;                   // the path of the load in progress
-  std::vector<AddressRange> mappings;    // its files' mappings, once something was copied out of them
+  bool file_damaged = false;
+  std::string loading;                        // the path of the load in progress
+  std::vector<Mapping> mappings;              // its files' mappings, once they are there
+  std::unique_ptr<MappingGuard> guard;        // of these
+  std::shared_ptr<RepackedWeights> repacked;  // what was copied out of them
   std::vector<std::jthread> populating;  // page tables of found weights, filled while the context is made
   std::map<std::string, std::string> path_of_key;  // one hold each, given up by the destructor
 };
@@ -185,12 +219,23 @@ thread_local WeightsScope::State* current_scope = nullptr;
 struct ProgressChain {
   llama_progress_callback next;
   void* next_data;
-  std::stop_token stop;
+  WeightsScope::State& scope;
+  bool is_mapped;
 };
 
+/// Looks for the mappings of the load in progress until they are there, and guards them.
+void watch_mappings(WeightsScope::State& scope) {
+  if (!scope.mappings.empty() || scope.loading.empty()) return;
+  scope.mappings = mappings_of_model(scope.loading);
+  if (scope.mappings.empty()) return;
+  scope.guard = std::make_unique<MappingGuard>(split_files(scope.loading), ranges_of(scope.mappings));
+}
+
+/// llama.cpp calls it before it reads a tensor.
 bool on_progress(float value, void* data) {
   const auto* chain = static_cast<ProgressChain*>(data);
-  if (chain->stop.stop_requested()) return false;
+  if (chain->scope.stop.stop_requested()) return false;
+  if (chain->is_mapped) watch_mappings(chain->scope);
   return chain->next == nullptr || chain->next(value, chain->next_data);
 }
 
@@ -214,8 +259,7 @@ llama_model* find_or_claim(const std::string& key, const std::string& path) {
 }
 
 /// Ends what find_or_claim began: `model` becomes ready with `holds` holds, or null removes the entry.
-void settle_claim(const std::string& key, llama_model* model, std::size_t holds,
-                  std::vector<AddressRange> tensors) {
+void settle_claim(const std::string& key, llama_model* model, std::size_t holds, Pages pages) {
   Store& s = store();
   const MutexLock lock(s.mutex);
   if (model == nullptr) {
@@ -224,7 +268,7 @@ void settle_claim(const std::string& key, llama_model* model, std::size_t holds,
     Entry& entry = s.entries.at(key);
     entry.model = model;
     entry.holds = holds;
-    entry.tensors = std::move(tensors);
+    entry.pages = std::move(pages);
     entry.phase = Entry::Phase::kReady;
   }
   s.changed.notify_all();
@@ -241,12 +285,12 @@ bool lies_in(const std::vector<AddressRange>& ranges, const AddressRange& part) 
       ranges, [&](const AddressRange& range) { return range.begin <= part.begin && part.end <= range.end; });
 }
 
-/// Keeps of the mapped files of a `model` just loaded what is a tensor; returns these parts.
+/// Keeps of the mapped files of a `model` just loaded what is a tensor, and guards it.
 /// What was copied out is closed: a fault in a tensor maps what lies around it, too, and were the copied
 /// bytes still mapped they would come back one by one. A tensor that was copied and is used as well
 /// (embeddings that are the output matrix) comes back now.
-std::vector<AddressRange> keep_tensors(const llama_model* model, const std::string& path) {
-  std::vector<AddressRange> mappings = mappings_of_model(path);
+Pages keep_tensors(const llama_model* model, const std::string& path) {
+  std::vector<AddressRange> mappings = ranges_of(mappings_of_model(path));
   std::vector<AddressRange> tensors;
   for (const auto& [name, tensor] : llama_internal_get_tensor_map(model)) {
     const AddressRange pages = pages_of(tensor->data, ggml_nbytes(tensor));
@@ -259,19 +303,31 @@ std::vector<AddressRange> keep_tensors(const llama_model* model, const std::stri
     if (hole.end - hole.begin >= kLeastHole) close_off(hole);
   }
   advise(tensors, MADV_POPULATE_READ);
-  return tensors;
+  if (mappings.empty()) return {};
+  return {.tensors = std::move(tensors),
+          .guard = std::make_shared<MappingGuard>(split_files(path), mappings),
+          .repacked = nullptr};
 }
 
 /// llama.cpp has copied `size` bytes at `data` into a buffer (repacked, or on a GPU). Where they lie in the
 /// mapped file, their pages are given back at once, so that a load is never there twice.
-void give_back_copied(WeightsScope::State& scope, const void* data, std::size_t size) {
-  if (scope.mappings.empty()) scope.mappings = mappings_of_model(scope.loading);
+void give_back_copied(WeightsScope::State& scope, ggml_tensor* tensor, const void* data, std::size_t size) {
+  watch_mappings(scope);
   const AddressRange pages = pages_of(data, size);
-  if (lies_in(scope.mappings, pages)) advise({pages}, MADV_DONTNEED);
+  const auto mapping =
+      std::ranges::find_if(scope.mappings, [&](const Mapping& one) { return lies_in({one.range}, pages); });
+  if (mapping == scope.mappings.end()) return;
+  // Every file is mapped from its first byte on.
+  const auto offset = static_cast<off_t>(reinterpret_cast<std::uintptr_t>(data) - mapping->range.begin);
+  if (size == ggml_nbytes(tensor)) scope.repacked->copied(tensor, mapping->file, offset, data);
+  advise({pages}, MADV_DONTNEED);
 }
 
 llama_model* load_through_store(WeightsScope::State& scope, const char* path, llama_model_params params) {
-  ProgressChain chain{params.progress_callback, params.progress_callback_user_data, scope.stop};
+  const bool is_mapped = params.load_mode == LLAMA_LOAD_MODE_AUTO ||
+                         params.load_mode == LLAMA_LOAD_MODE_MMAP ||
+                         params.load_mode == LLAMA_LOAD_MODE_MMAP_MLOCK;
+  ProgressChain chain{params.progress_callback, params.progress_callback_user_data, scope, is_mapped};
   std::string key = weights_key(path, params);
   if (path == scope.path && key != scope.inspected_key) {
     if (!weights_are_held(scope.inspected_key)) {
@@ -289,17 +345,32 @@ llama_model* load_through_store(WeightsScope::State& scope, const char* path, ll
   if (llama_model* found = find_or_claim(key, path)) {
     if (first_in_scope) add_hold(key);
     scope.path_of_key.emplace(key, path);
+    const Pages pages = pages_of_model(key);
     if (params.load_mode == LLAMA_LOAD_MODE_AUTO || params.load_mode == LLAMA_LOAD_MODE_MMAP) {
-      scope.populating.emplace_back([tensors = tensors_of(key)] { advise(tensors, MADV_POPULATE_READ); });
+      scope.populating.emplace_back([tensors = pages.tensors] { advise(tensors, MADV_POPULATE_READ); });
+    }
+    if (!pages.repacked->make_again()) {
+      drop_hold(key);  // the caller's
+      scope.file_changed = true;
+      return nullptr;
     }
     on_progress(1.0F, &chain);
     return found;
   }
   scope.loading = path;
+  scope.repacked = std::make_shared<RepackedWeights>(split_files(path));
   llama_model* model = __real_llama_model_load_from_file(path, params);
   scope.loading.clear();
   scope.mappings.clear();
-  settle_claim(key, model, 2, model == nullptr ? std::vector<AddressRange>() : keep_tensors(model, path));
+  Pages pages = model == nullptr ? Pages() : keep_tensors(model, path);
+  pages.repacked = std::move(scope.repacked);
+  scope.file_damaged |= scope.guard != nullptr && scope.guard->damaged();
+  scope.guard.reset();
+  if (scope.file_damaged && model != nullptr) {
+    pages = {};
+    __real_llama_model_free(std::exchange(model, nullptr));
+  }
+  settle_claim(key, model, 2, std::move(pages));
   if (model != nullptr) scope.path_of_key.emplace(key, path);
   return model;
 }
@@ -323,12 +394,30 @@ WeightsScope::~WeightsScope() {
 std::shared_ptr<Weights> WeightsScope::keep() { return std::make_shared<StoredWeights>(state_->path_of_key); }
 
 bool WeightsScope::file_changed() const { return state_->file_changed; }
+bool WeightsScope::file_damaged() const { return state_->file_damaged; }
+
+bool weights_are_damaged(const llama_model* model) {
+  std::shared_ptr<MappingGuard> guard;
+  {
+    Store& s = store();
+    const MutexLock lock(s.mutex);
+    const auto is_of_model = [&](const auto& entry) { return entry.second.model == model; };
+    const auto it = std::ranges::find_if(s.entries, is_of_model);
+    if (it != s.entries.end()) guard = it->second.pages.guard;
+  }
+  return guard != nullptr && guard->damaged();
+}
 
 bool weights_are_held(const std::string& key) {
-  Store& s = store();
-  const MutexLock lock(s.mutex);
-  const auto it = s.entries.find(key);
-  return it != s.entries.end() && it->second.phase == Entry::Phase::kReady;
+  const llama_model* model = nullptr;
+  {
+    Store& s = store();
+    const MutexLock lock(s.mutex);
+    const auto it = s.entries.find(key);
+    if (it == s.entries.end() || it->second.phase != Entry::Phase::kReady) return false;
+    model = it->second.model;
+  }
+  return !weights_are_damaged(model);
 }
 
 std::size_t stored_models() {
@@ -371,8 +460,9 @@ void __wrap_ggml_backend_tensor_set(ggml_tensor* tensor, const void* data, std::
                                     std::size_t size) {
   using namespace switchyard::engine;
   const bool loading = current_scope != nullptr && !current_scope->loading.empty();
-  if (loading) share_openmp_threads();
+  if (!loading) return __real_ggml_backend_tensor_set(tensor, data, offset, size);
+  share_openmp_threads();
   __real_ggml_backend_tensor_set(tensor, data, offset, size);
-  if (loading) give_back_copied(*current_scope, data, size);
+  give_back_copied(*current_scope, tensor, data, size);
 }
 }

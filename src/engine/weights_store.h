@@ -8,6 +8,7 @@
 
 #include "engine/api/engine.h"
 
+struct llama_model;
 struct llama_model_params;
 
 namespace switchyard::engine {
@@ -37,13 +38,20 @@ class WeightsScope {
   /// A hold on everything that was loaded or found in this scope.
   [[nodiscard]] std::shared_ptr<Weights> keep();
   [[nodiscard]] bool file_changed() const;
+  /// Whether a file was cut short while this scope's load read it; the load has failed then.
+  [[nodiscard]] bool file_damaged() const;
   struct State;
 
  private:
   std::unique_ptr<State> state_;
 };
 
-/// Whether the store holds the model of this weights_key() ready: a load of it is a return from parked.
+/// Whether the mapped files of a stored model were cut short since it was loaded: it computes with zeros, and
+/// no load gets it any more. Any thread.
+[[nodiscard]] bool weights_are_damaged(const llama_model* model);
+
+/// Whether the store holds the model of this weights_key() ready and undamaged: a load of it is a return from
+/// parked.
 [[nodiscard]] bool weights_are_held(const std::string& key);
 
 /// llama_model objects in the store now: for tests and /metrics.

@@ -1,10 +1,24 @@
 #include "gateway/call.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <exception>
 #include <utility>
 
+#include "gateway/fallback.h"
+
 namespace switchyard::gateway {
 namespace {
+
+/// A larger request is not kept to be sent to a second engine.
+constexpr std::size_t kMostKept = 1U << 20;
+
+std::size_t size_of(const engine::Request& request) {
+  std::size_t bytes = request.body.size();
+  for (const auto& [name, file] : request.files) bytes += file.data.size();
+  return bytes;
+}
 
 /// The call whose lease is being asked for on this thread: an answer that comes meanwhile was not
 /// waited for.
@@ -12,9 +26,20 @@ thread_local const Call* asking = nullptr;
 
 const Error kClientLeft{ErrorCode::kCancelled, "the client went away"};
 const Error kShuttingDown{ErrorCode::kUnavailable, "the server is shutting down"};
+const Error kTooSlow{
+    ErrorCode::kTimeout,
+    "the client did not take its stream for too long (slow_reader_timeout); it was ended so that "
+    "the model is free for others"};
 // llama-server's router has these words.
 const Error kStoppedByOwner{ErrorCode::kInvalidArgument,
                             "request cancelled by a stop while the model was loading"};
+
+Error out_of_time(Duration patience) {
+  const double seconds = std::chrono::duration<double>(patience).count();
+  return {
+      ErrorCode::kTimeout,
+      fmt::format("not answered within the {:g} s that the client waits (its x-request-timeout)", seconds)};
+}
 
 }  // namespace
 
@@ -24,8 +49,12 @@ Call::Call(Gateway& gateway, CallOptions options, engine::Request request, std::
       sink_(std::move(sink)),
       arrived_(gateway.dependencies_.clock.now()),
       request_(std::move(request)) {
+  record_.request_id = options_.request_id;
+  record_.name = options_.model;
+  record_.subject = options_.subject;
   record_.method = request_.method;
   record_.path = request_.path;
+  record_.tenant = options_.tenant;
   request_.should_stop = [this] { return should_stop(); };
 }
 
@@ -38,8 +67,25 @@ void Call::routed(const Result<models::VersionRef>& version) {
   const auto self = gateway_.take_routing(*this);
   if (self == nullptr) return;  // refused meanwhile
   if (!version) return refuse(version.error());
-  if (!options_.conversation.empty()) gateway_.remember_conversation(*this, *version);
-  begin(*version);
+  const models::VersionRef chosen = with_fallbacks(*version);
+  if (!options_.conversation.empty()) gateway_.remember_conversation(*this, chosen);
+  begin(chosen);
+}
+
+/// Who is to answer now. A session stays with its version: its stream would be another's.
+models::VersionRef Call::with_fallbacks(const models::VersionRef& wanted) {
+  wanted_ = wanted;
+  if (!gateway_.dependencies_.fallbacks || !options_.conversation.empty()) return wanted;
+  std::vector<models::VersionRef> all = gateway_.dependencies_.fallbacks(options_.model);
+  if (all.empty()) return wanted;
+  all.insert(all.begin(), wanted);
+  std::vector<std::optional<models::Standing>> standings;
+  standings.reserve(all.size());
+  for (const auto& ref : all) standings.push_back(gateway_.dependencies_.manager.standing(ref));
+  const models::VersionRef chosen = all[choose(standings)];
+  std::ranges::remove_copy_if(all, std::back_inserter(fallbacks_),
+                              [&](const auto& ref) { return ref == chosen || ref == wanted; });
+  return chosen;
 }
 
 void Call::watch_client() {
@@ -53,20 +99,33 @@ void Call::watch_client() {
 
 void Call::begin(const models::VersionRef& version) {
   record_.version = version;
+  if (is_overdue()) return refuse(out_of_time(*options_.patience));
+  const bool may_wait = options_.make_hot != models::MakeHot::kNothing;
+  if (may_wait) {
+    if (const auto full = gateway_.admit(*this, version)) return refuse(*full);
+  }
   if (!options_.conversation.empty())
     request_.headers["X-Conversation-Id"] = stream_key(version, options_.conversation);
-  if (!move_phase(Phase::kNew, Phase::kHeld)) return;
-  const Call* const outer = std::exchange(asking, this);
-  auto ticket = gateway_.dependencies_.manager.acquire(
-      version, {.make_hot = options_.make_hot},
-      [self = shared_from_this()](Result<models::Lease> lease) { self->leased(std::move(lease)); });
-  asking = outer;
-  if (phase_ != Phase::kHeld) return;
+  if (move_phase(Phase::kNew, Phase::kHeld)) ask_for_lease();
+}
+
+void Call::ask_for_lease() {
+  std::uint64_t turn = 0;
   {
     const MutexLock lock(mutex_);
+    turn = ++turn_;
+  }
+  const Call* const outer = std::exchange(asking, this);
+  auto ticket = gateway_.dependencies_.manager.acquire(
+      record_.version, {.make_hot = options_.make_hot},
+      [self = shared_from_this()](Result<models::Lease> lease) { self->leased(std::move(lease)); });
+  asking = outer;
+  {
+    const MutexLock lock(mutex_);
+    if (turn != turn_) return;  // answered, and held again meanwhile: the ticket there is not this one's
     std::swap(ticket_, ticket);
   }
-  if (phase_ != Phase::kHeld) return drop_ticket();  // answered or refused before it could be seen
+  if (phase_ != Phase::kHeld) return drop_ticket_of(turn);  // answered or refused before it could be seen
   if (!options_.conversation.empty()) return;
   sink_->on_client_gone([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->refuse(kClientLeft);
@@ -79,7 +138,74 @@ void Call::begin_process() {
   gateway_.dependencies_.executor.post([self = shared_from_this()] { self->execute(); });
 }
 
+/// The model's newest version, where the one that its bare name meant has left the catalog while this waited
+/// for it: a replaced file is another version.
+std::optional<models::VersionRef> Call::successor(const Error& error) const {
+  if (error.code != ErrorCode::kNotFound || !options_.conversation.empty()) return std::nullopt;
+  const auto now = gateway_.dependencies_.manager.resolve(options_.model);
+  if (!now || *now == record_.version || *now == wanted_) return std::nullopt;
+  return *now;
+}
+
+/// The version cannot be had: its successor, or the next that stands in for it, is asked.
+bool Call::falls_back(const Error& error) {
+  const bool ended = error.code == ErrorCode::kCancelled || error.code == ErrorCode::kInvalidArgument;
+  if (ended || stopped_) return false;
+  const auto next = successor(error);
+  if ((!next && fallbacks_.empty()) || !move_phase(Phase::kHeld, Phase::kRunning)) return false;
+  record_.failed.push_back(record_.version);
+  if (next) {
+    record_.version = wanted_ = *next;
+  } else {
+    turn_to_fallback();
+  }
+  // Not from here: this may be the answer to an acquire that has not returned yet.
+  gateway_.dependencies_.executor.post([self = shared_from_this()] {
+    self->drop_ticket();
+    self->hold_again();
+  });
+  return true;
+}
+
+void Call::turn_to_fallback() {
+  record_.version = fallbacks_.front();
+  fallbacks_.erase(fallbacks_.begin());
+}
+
+/// Its request is still whole, nothing was sent, and somebody waits for it.
+bool Call::may_begin_anew() const {
+  return kept_for_replay_ && record_.bytes == 0 && !stopped_ && !sink_->client_gone();
+}
+
+/// Its engine broke before one byte was sent: the next one gets it, as if nothing had been.
+bool Call::is_replayed() {
+  if (!lease_ || !lease_.broken() || replayed_ || !may_begin_anew()) return false;
+  replayed_ = true;
+  record_.failed.push_back(record_.version);
+  release();
+  told_to_stop_ = false;
+  hold_again();
+  return true;
+}
+
+/// Its engine could not answer, and said so before anything was sent: who stands in is asked.
+bool Call::is_handed_on() {
+  if (fallbacks_.empty() || !may_begin_anew()) return false;
+  record_.failed.push_back(record_.version);
+  release();
+  turn_to_fallback();
+  hold_again();
+  return true;
+}
+
+void Call::hold_again() {
+  if (!move_phase(Phase::kRunning, Phase::kHeld)) return;
+  if (stopped_) return refuse(kShuttingDown);
+  ask_for_lease();
+}
+
 void Call::leased(Result<models::Lease> lease) {
+  if (!lease && falls_back(lease.error())) return;
   if (!move_phase(Phase::kHeld, lease ? Phase::kRunning : Phase::kOver)) return;
   record_.queued = gateway_.dependencies_.clock.now() - arrived_;
   drop_ticket();  // it holds the callback, which holds this call
@@ -110,6 +236,12 @@ void Call::drop_ticket() {
   std::swap(ticket_, ticket);
 }
 
+void Call::drop_ticket_of(std::uint64_t turn) {
+  models::AcquireTicket ticket;
+  const MutexLock lock(mutex_);
+  if (turn == turn_) std::swap(ticket_, ticket);
+}
+
 void Call::stop_before_start() {
   stopped_by_owner_ = true;
   refuse(kStoppedByOwner);
@@ -121,8 +253,22 @@ void Call::stop() {
   wake();
 }
 
+bool Call::is_overdue() const {
+  return options_.patience && !has_head_ &&
+         gateway_.dependencies_.clock.now() - arrived_ >= *options_.patience;
+}
+
+void Call::end_if_overdue(Duration slow_reader_timeout) {
+  if (is_overdue()) refuse(out_of_time(*options_.patience));
+  if (slow_reader_timeout <= Duration::zero() || !waits_for_reader_) return;
+  if (gateway_.dependencies_.clock.now() - waits_since_.load() < slow_reader_timeout) return;
+  too_slow_ = true;
+  wake();
+}
+
 std::optional<Error> Call::why_not_start() const {
   if (stopped_) return kShuttingDown;
+  if (is_overdue()) return out_of_time(*options_.patience);
   if (stopped_by_owner_) return kStoppedByOwner;
   if (!outlives_client_ && sink_->client_gone()) return kClientLeft;
   return std::nullopt;
@@ -139,7 +285,7 @@ void Call::execute() {
   try {
     open_reply();
   } catch (const std::exception& e) {
-    end_stream(Error{ErrorCode::kInternal, "the engine failed", e.what()});
+    if (!is_replayed()) end_stream(Error{ErrorCode::kInternal, "the engine failed", e.what()});
   }
 }
 
@@ -157,23 +303,56 @@ void Call::watch_revocation() {
 }
 
 void Call::open_reply() {
-  reply_ = by_process_ ? gateway_.dependencies_.process_routes->handle(std::move(request_))
-                       : lease_.engine().handle(std::move(request_));
+  kept_for_replay_ =
+      !by_process_ && !replayed_ && options_.conversation.empty() && size_of(request_) <= kMostKept;
+  engine::Request request = kept_for_replay_ ? request_ : std::move(request_);
+  reply_ = by_process_ ? gateway_.dependencies_.process_routes->handle(std::move(request))
+                       : lease_.engine().handle(std::move(request));
+  const bool failed_at_once = reply_->failure() != nullptr || reply_->status() >= 500;
+  if ((told_to_stop_ || failed_at_once) && is_replayed()) return;
+  if (failed_at_once && !told_to_stop_ && is_handed_on()) return;
+  has_head_ = true;
   gateway_.forget_conversation(*this);
+  if (const Error* const failed = reply_->failure()) {
+    const Error error = *failed;
+    end_reply();
+    sink_->fail(error);
+    over(error, http_status(error.code));
+    return;
+  }
   record_.first_byte = gateway_.dependencies_.clock.now() - arrived_;
+  const bool head_is_sent = record_.status != 0;  // by the engine that broke
   if (!reply_->is_stream()) {
+    if (head_is_sent)
+      return end_stream(Error{ErrorCode::kInternal, "the engine failed", reply_->take_body()});
     answer_whole();
     return;
   }
-  record_.status = reply_->status();
-  sink_->start({reply_->status(), reply_->content_type(), reply_->headers(), record_.version});
+  if (!head_is_sent) {
+    record_.status = reply_->status();
+    record_.streamed = !by_process_;
+    sink_->start(head_of(*reply_));
+  }
   pump();
 }
 
+ReplyHead Call::head_of(const engine::Reply& reply) const {
+  const bool stands_in = !by_process_ && record_.version != wanted_;
+  return {reply.status(), reply.content_type(), reply.headers(), record_.version,
+          stands_in ? wanted_ : models::VersionRef{}};
+}
+
 void Call::answer_whole() {
-  ReplyHead head{reply_->status(), reply_->content_type(), reply_->headers(), record_.version};
+  ReplyHead head = head_of(*reply_);
   std::string body = reply_->take_body();
   end_reply();
+  // What a broken engine says of it is llama.cpp's, and not why.
+  if (lease_.broken() && head.status >= 400) {
+    const Error error = *why_cut();
+    sink_->fail(error);
+    over(error, http_status(error.code));
+    return;
+  }
   // llama.cpp answers a request that it was told to drop with an empty 200.
   if (told_to_stop_ && body.empty() && head.status == 200) {
     const Error error = why_cut().value_or(kClientLeft);
@@ -189,9 +368,10 @@ void Call::answer_whole() {
 
 void Call::pump() {
   try {
-    while (!interrupted() && !sink_->client_gone()) {
+    while (!interrupted() && !lease_.broken() && !sink_->client_gone()) {
       std::string chunk;
       const bool more = reply_->next(chunk);
+      if (lease_.broken()) break;  // what comes now is no part of the reply
       bool go_on = true;
       if (!chunk.empty()) {
         record_.bytes += chunk.size();
@@ -203,13 +383,16 @@ void Call::pump() {
         return;
       }
     }
+    if (is_replayed()) return;
     end_stream(std::nullopt);
   } catch (const std::exception& e) {
+    if (is_replayed()) return;
     end_stream(Error{ErrorCode::kInternal, "the engine failed in the middle of its reply", e.what()});
   }
 }
 
 void Call::wait_for_reader() {
+  waits_since_ = gateway_.dependencies_.clock.now();
   waits_for_reader_ = true;
   sink_->when_writable([self = shared_from_this()] { self->wake(); });
   if (interrupted()) wake();  // came before there was somebody to wake
@@ -222,8 +405,11 @@ void Call::wake() {
 
 void Call::end_stream(const std::optional<Error>& broken) {
   const bool started = record_.status != 0;
-  std::optional<Error> error = broken;
-  if (!error && sink_->ending() != Ending::kWhole) error = why_cut();
+  std::optional<Error> error = lease_ && lease_.broken() && broken ? why_cut() : broken;
+  if (!error && sink_->ending() != Ending::kWhole) {
+    const Error* const failed = reply_ == nullptr ? nullptr : reply_->failure();
+    error = failed != nullptr && !lease_.broken() ? *failed : why_cut();
+  }
   end_reply();
   if (error) {
     sink_->fail(*error);
@@ -234,13 +420,24 @@ void Call::end_stream(const std::optional<Error>& broken) {
 }
 
 bool Call::should_stop() {
-  const bool stop = interrupted() || (!outlives_client_ && sink_->client_gone());
+  const bool overdue = is_overdue();
+  if (overdue) ran_out_of_time_ = true;
+  const bool stop = overdue || interrupted() || (!outlives_client_ && sink_->client_gone());
   if (stop) told_to_stop_ = true;
   return stop;
 }
 
 std::optional<Error> Call::why_cut() const {
   if (stopped_) return kShuttingDown;
+  if (ran_out_of_time_) return out_of_time(*options_.patience);
+  if (too_slow_) return kTooSlow;
+  if (auto why = lease_.why_broken()) {
+    if (why->code == ErrorCode::kCorruptFile) return why;
+    return Error{
+        ErrorCode::kUnavailable,
+        "the engine of model '" + record_.version.to_string() + "' broke while it answered; ask again",
+        why->to_string()};
+  }
   if (revoked_.stop_requested()) {
     return Error{ErrorCode::kUnavailable, "model '" + record_.version.to_string() +
                                               "' is being unloaded and this reply took longer than its "
@@ -261,7 +458,7 @@ void Call::end_reply() {
 void Call::release() {
   end_reply();
   if (!lease_) return;
-  if (gateway_.dependencies_.before_release)
+  if (gateway_.dependencies_.before_release && !lease_.broken())
     gateway_.dependencies_.before_release(record_.version, lease_.engine());
   gateway_.count_lease(record_.version, -1);
   lease_.release();
@@ -274,9 +471,12 @@ void Call::over(const std::optional<Error>& error, int status) {
   release();
   record_.total = gateway_.dependencies_.clock.now() - arrived_;
   record_.status = status;
+  record_.error = error;
+  record_.tokens = sink_->tokens();
   record_.outcome = !error                 ? Outcome::kAnswered
                     : sink_->client_gone() ? Outcome::kClientGone
                                            : Outcome::kFailed;
+  if (options_.observer) options_.observer(record_);
   if (gateway_.dependencies_.observer) gateway_.dependencies_.observer(record_);
 }
 

@@ -4,12 +4,14 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <vector>
 
 #include "gateway/gateway.h"
 
 namespace switchyard::gateway {
 
-/// One request from its arrival until its lease is back. Owned by whoever is to continue it: the
+/// One request from its arrival until its lease is back. Where its engine breaks before one byte of the
+/// reply was sent, it is held again, once, for the next engine. Owned by whoever is to continue it: the
 /// manager's callback, a posted task, the sink's resume. The gateway counts it until it is destroyed.
 class Call : public std::enable_shared_from_this<Call> {
  public:
@@ -30,28 +32,47 @@ class Call : public std::enable_shared_from_this<Call> {
   void stop_before_start();
   /// Makes it stop with an error, whatever it does.
   void stop();
+  /// Refuses it when its client does not wait any longer, and stops it when that has been too slow a reader
+  /// for this long (zero: never).
+  void end_if_overdue(Duration slow_reader_timeout);
 
   [[nodiscard]] const std::string& conversation() const { return options_.conversation; }
+  /// In whose queue it is counted; for the gateway, under its lock.
+  void queue_for(const models::VersionRef& version) { queued_for_ = version; }
+  [[nodiscard]] const models::VersionRef& queued_for() const { return queued_for_; }
 
  private:
   using OnRevoked = std::stop_callback<std::function<void()>>;
-  /// kNew -> kHeld -> kRunning -> kOver, or kHeld -> kOver. Whoever makes the move owns what follows.
+  /// kNew -> kHeld -> kRunning -> kOver, kHeld -> kOver, or kRunning -> kHeld. Whoever makes the move owns
+  /// what follows.
   enum class Phase : std::uint8_t { kNew, kHeld, kRunning, kOver };
 
   [[nodiscard]] bool move_phase(Phase from, Phase to);
   void begin(const models::VersionRef& version);
+  [[nodiscard]] models::VersionRef with_fallbacks(const models::VersionRef& wanted);
+  void ask_for_lease();
+  [[nodiscard]] std::optional<models::VersionRef> successor(const Error& error) const;
+  [[nodiscard]] bool falls_back(const Error& error);
+  [[nodiscard]] bool is_replayed();
+  [[nodiscard]] bool is_handed_on();
+  [[nodiscard]] bool may_begin_anew() const;
+  void turn_to_fallback();
+  void hold_again();
   void leased(Result<models::Lease> lease);
   void drop_ticket();
+  void drop_ticket_of(std::uint64_t turn);
   void execute();
   [[nodiscard]] std::optional<Error> why_not_start() const;
   void watch_revocation();
   void open_reply();
+  [[nodiscard]] ReplyHead head_of(const engine::Reply& reply) const;
   void answer_whole();
   void pump();
   void wait_for_reader();
   void wake();
   void end_stream(const std::optional<Error>& broken);
-  [[nodiscard]] bool interrupted() const { return stopped_ || revoked_.stop_requested(); }
+  [[nodiscard]] bool interrupted() const { return stopped_ || too_slow_ || revoked_.stop_requested(); }
+  [[nodiscard]] bool is_overdue() const;
   [[nodiscard]] bool should_stop();
   [[nodiscard]] std::optional<Error> why_cut() const;
   void end_reply();
@@ -68,9 +89,18 @@ class Call : public std::enable_shared_from_this<Call> {
   std::atomic<bool> stopped_by_owner_ = false;
   std::atomic<bool> told_to_stop_ = false;  ///< the engine has seen should_stop() say true
   std::atomic<bool> waits_for_reader_ = false;
+  std::atomic<TimePoint> waits_since_{};
+  std::atomic<bool> too_slow_ = false;         ///< its reader, by end_if_overdue()
+  std::atomic<bool> has_head_ = false;         ///< of its reply
+  std::atomic<bool> ran_out_of_time_ = false;  ///< as told to the engine by should_stop()
+  models::VersionRef queued_for_;
 
   // Used by one thread at a time: the one that begins, then a worker.
   engine::Request request_;
+  models::VersionRef wanted_;                  ///< what its name means
+  std::vector<models::VersionRef> fallbacks_;  ///< which may still be asked
+  bool kept_for_replay_ = false;               ///< request_ is still whole when an engine has it
+  bool replayed_ = false;
   RequestRecord record_;
   bool outlives_client_ = false;  ///< a session's request that was held
   bool by_process_ = false;
@@ -80,6 +110,7 @@ class Call : public std::enable_shared_from_this<Call> {
   std::optional<OnRevoked> on_revoked_;
 
   Mutex mutex_;
+  std::uint64_t turn_ GUARDED_BY(mutex_) = 0;  ///< how often it has asked for a lease
   models::AcquireTicket ticket_ GUARDED_BY(mutex_);
 };
 

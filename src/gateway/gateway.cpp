@@ -6,7 +6,17 @@
 
 namespace switchyard::gateway {
 
-Gateway::Gateway(Dependencies dependencies) : dependencies_(std::move(dependencies)) {}
+std::string_view to_string(Outcome outcome) noexcept {
+  switch (outcome) {
+    case Outcome::kAnswered: return "answered";
+    case Outcome::kClientGone: return "client_gone";
+    case Outcome::kFailed: return "failed";
+  }
+  return "failed";
+}
+
+Gateway::Gateway(Dependencies dependencies, RequestLimits limits)
+    : dependencies_(std::move(dependencies)), limits_(limits) {}
 
 Gateway::~Gateway() { wait_idle(); }
 
@@ -16,7 +26,7 @@ void Gateway::wait_idle() {
 }
 
 void Gateway::run(CallOptions options, engine::Request request, std::shared_ptr<ReplySink> sink) {
-  const std::string model = options.model;
+  const std::string model = options.model, subject = options.subject;
   const bool may_wait = options.make_hot != models::MakeHot::kNothing;
   const auto call = std::make_shared<Call>(*this, std::move(options), std::move(request), std::move(sink));
   if (!enter(call)) return;
@@ -26,9 +36,10 @@ void Gateway::run(CallOptions options, engine::Request request, std::shared_ptr<
   }
   if (!may_wait) return call->routed(dependencies_.resolve(model));
   // The callback may lie with a switch for long: it is this map that keeps the call, and lets it go.
-  dependencies_.route(model, [weak = std::weak_ptr(call)](const Result<models::VersionRef>& version) {
-    if (const auto routed = weak.lock()) routed->routed(version);
-  });
+  dependencies_.route(model, subject,
+                      [weak = std::weak_ptr(call)](const Result<models::VersionRef>& version) {
+                        if (const auto routed = weak.lock()) routed->routed(version);
+                      });
   call->watch_client();
 }
 
@@ -66,6 +77,9 @@ bool Gateway::enter(const std::shared_ptr<Call>& call) {
 void Gateway::leave(Call& call) {
   const MutexLock lock(mutex_);
   forget_held(call);
+  if (const auto demand = demand_.find(call.queued_for()); demand != demand_.end()) {
+    if (--demand->second.requests == 0) demand_.erase(demand);
+  }
   calls_.erase(&call);
   if (calls_.empty()) empty_.notify_all();
 }
@@ -126,6 +140,35 @@ void Gateway::end_stream(const models::VersionRef& version, const std::string& c
   stop.path = "/v1/stream";
   stop.params["conv_id"] = stream_key(version, conversation);
   (void)dependencies_.process_routes->handle(std::move(stop));
+}
+
+std::optional<Error> Gateway::admit(Call& call, const models::VersionRef& version) {
+  const auto standing = dependencies_.manager.standing(version);
+  const MutexLock lock(mutex_);
+  Queue queue{.slots = standing ? standing->slots : 0};
+  for (const auto& [other, demand] : demand_) queue.waiting += waiting_of(demand.requests, demand.slots);
+  if (const auto demand = demand_.find(version); demand != demand_.end())
+    queue.requests = demand->second.requests;
+  if (auto error = why_not_queue(version.to_string(), queue, limits_)) return error;
+  Demand& demand = demand_[version];
+  ++demand.requests;
+  demand.slots = queue.slots;
+  call.queue_for(version);
+  return std::nullopt;
+}
+
+void Gateway::set_limits(const RequestLimits& limits) {
+  const MutexLock lock(mutex_);
+  limits_ = limits;
+}
+
+void Gateway::end_overdue() {
+  Duration slow_reader_timeout{};
+  {
+    const MutexLock lock(mutex_);
+    slow_reader_timeout = limits_.slow_reader_timeout;
+  }
+  for (const auto& call : calls()) call->end_if_overdue(slow_reader_timeout);
 }
 
 void Gateway::begin_shutdown() {

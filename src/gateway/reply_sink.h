@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "gateway/request_record.h"
 #include "models/types.h"
 #include "switchyard/result.h"
 
@@ -13,7 +14,8 @@ struct ReplyHead {
   int status = 200;
   std::string content_type;
   std::map<std::string, std::string> headers;
-  models::VersionRef version;  ///< who answers; empty for a reply that no engine gave
+  models::VersionRef version;     ///< who answers; empty for a reply that no engine gave
+  models::VersionRef instead_of;  ///< whom it stands in for, as a fallback; empty where it does not
 };
 
 /// What a stream's own end mark says of the bytes written so far.
@@ -38,6 +40,8 @@ class ReplySink {
   virtual bool write(std::string bytes) = 0;
   virtual void when_writable(std::function<void()> resume) = 0;
   [[nodiscard]] virtual Ending ending() const = 0;
+  /// What the reply has said so far of its tokens.
+  [[nodiscard]] virtual TokenCounts tokens() const = 0;
   virtual void finish() = 0;
   /// Before start(): the dialect's error reply. After: its error frame, then the end.
   virtual void fail(const Error& error) = 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/api/sample_sum.h"
+
 namespace switchyard::gateway {
 namespace {
 
@@ -10,19 +12,6 @@ using engine::EngineSample;
 
 constexpr std::chrono::milliseconds kPatienceAtRelease{10};
 constexpr std::chrono::milliseconds kPatience{250};
-
-EngineSample sum(EngineSample a, const EngineSample& b) {
-  a.prompt_tokens += b.prompt_tokens;
-  a.prompt_seconds += b.prompt_seconds;
-  a.predicted_tokens += b.predicted_tokens;
-  a.predicted_seconds += b.predicted_seconds;
-  a.decode_calls += b.decode_calls;
-  a.busy_slot_sum += b.busy_slot_sum;
-  a.max_tokens = std::max(a.max_tokens, b.max_tokens);
-  a.requests_processing += b.requests_processing;
-  a.requests_deferred += b.requests_deferred;
-  return a;
-}
 
 /// Counters of one engine only grow: of two readings that were stored in the wrong order the larger
 /// values are the later ones.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,8 @@ struct Script {
   std::vector<std::string> pieces = {};                ///< not empty: a stream
   std::function<void(std::size_t)> before_piece = {};  ///< on the worker, before the n-th piece
   std::function<bool()> stop_early = {};               ///< asked after before_piece: the stream ends there
+  std::optional<Error> failure =
+      {};  ///< the engine is dead: from the beginning, or once a stream has stopped early
   std::function<void()> on_destroyed = {};
 };
 
@@ -41,14 +44,21 @@ class ScriptedReply final : public engine::Reply {
   [[nodiscard]] std::string take_body() override { return std::move(script_.body); }
   bool next(std::string& chunk) override {
     if (script_.before_piece) script_.before_piece(at_);
-    if (script_.stop_early && script_.stop_early()) return false;
+    if (script_.stop_early && script_.stop_early()) {
+      stopped_ = true;
+      return false;
+    }
     chunk = script_.pieces[at_];
     return ++at_ < script_.pieces.size();
+  }
+  [[nodiscard]] const Error* failure() const override {
+    return script_.failure && (stopped_ || !script_.stop_early) ? &*script_.failure : nullptr;
   }
 
  private:
   Script script_;
   std::size_t at_ = 0;
+  bool stopped_ = false;
   const std::map<std::string, std::string> headers_;
 };
 
@@ -74,6 +84,7 @@ class ScriptedEngine final : public engine::Engine {
     };
     return std::make_shared<None>();
   }
+  [[nodiscard]] Status probe(std::chrono::milliseconds) override { return {}; }
 
  private:
   const Answer answer_;
@@ -86,6 +97,7 @@ class ScriptedLoader final : public engine::EngineLoader {
  public:
   explicit ScriptedLoader(Answer answer) : answer_(std::move(answer)) {}
   std::function<Status()> during_load = [] { return Status(); };
+  std::function<Status(const engine::ModelSpec&)> before_load = {};
 
   [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec,
                                                    const engine::InspectOptions&, std::stop_token) override {
@@ -105,6 +117,9 @@ class ScriptedLoader final : public engine::EngineLoader {
       const engine::ModelSpec& spec, const engine::Inspection&,
       const std::function<void(const engine::LoadProgress&)>& progress, std::stop_token) override {
     progress({"text_model", {"text_model", "warmup"}, 0.5});
+    if (before_load) {
+      if (auto may = before_load(spec); !may) return std::unexpected(may.error());
+    }
     if (auto loaded = during_load(); !loaded) return std::unexpected(loaded.error());
     return std::make_unique<ScriptedEngine>(answer_, spec.model);
   }

@@ -12,21 +12,28 @@
 
 namespace switchyard::http {
 void AdminApi::add_routes(Router& router) {
-  router.add("GET", "/admin/v1/models", [this](const RouteCall& call) { list(call); });
-  router.add("GET", "/admin/v1/models/:id", [this](RouteCall call) { describe(std::move(call)); });
+  router.add("GET", "/admin/v1/models", [this](const RouteCall& call) { list(call); }, Access::kRead);
+  router.add(
+      "GET", "/admin/v1/models/:id", [this](RouteCall call) { describe(std::move(call)); }, Access::kRead);
   const std::initializer_list<std::pair<const char*, Change>> changes = {
       {"load", &models::Manager::load},
       {"unload", &models::Manager::unload},
       {"park", &models::Manager::park},
       {"resume", &models::Manager::resume}};
   for (const auto& [name, what] : changes) {
-    router.add("POST", std::string("/admin/v1/models/:id/") + name,
-               [this, what](RouteCall call) { change(std::move(call), what); });
+    router.add(
+        "POST", std::string("/admin/v1/models/:id/") + name,
+        [this, what](RouteCall call) { change(std::move(call), what); }, Access::kAdmin);
   }
-  router.add("POST", "/admin/v1/models/:id/pin", [this](const RouteCall& call) { pin(call, true); });
-  router.add("POST", "/admin/v1/models/:id/unpin", [this](const RouteCall& call) { pin(call, false); });
-  router.add("POST", "/admin/v1/config/reload", [this](RouteCall call) { reload_config(std::move(call)); });
-  router.add("GET", "/admin/v1/events", [this](RouteCall call) { events(std::move(call)); });
+  router.add(
+      "POST", "/admin/v1/models/:id/pin", [this](const RouteCall& call) { pin(call, true); }, Access::kAdmin);
+  router.add(
+      "POST", "/admin/v1/models/:id/unpin", [this](const RouteCall& call) { pin(call, false); },
+      Access::kAdmin);
+  router.add(
+      "POST", "/admin/v1/config/reload", [this](RouteCall call) { reload_config(std::move(call)); },
+      Access::kAdmin);
+  router.add("GET", "/admin/v1/events", [this](RouteCall call) { events(std::move(call)); }, Access::kRead);
 }
 
 void AdminApi::list(const RouteCall& call) {

@@ -100,7 +100,8 @@ TEST_F(Admin, MetricsComeFromSamplesAndKeepGrowingOverReloads) {
        {"# TYPE llamacpp:prompt_tokens_total counter", "llamacpp:prompt_tokens_total{model=\"a\"} 20",
         "switchyard_model_state{model=\"a\",state=\"hot\"} 1",
         "switchyard_model_state{model=\"b@1\",state=\"cold\"} 1", "switchyard_leases{model=\"a\"} 0",
-        "switchyard_requests_total{model=\"a\",status=\"200\"} 2", "switchyard_queue_wait_seconds_count 2",
+        "switchyard_requests_total{model=\"a\",status=\"200\"} 2",
+        "switchyard_queue_wait_seconds_count{model=\"a\"} 2",
         "switchyard_load_seconds_count{from=\"cold\",model=\"a\"} 2", "switchyard_build_info{"}) {
     EXPECT_NE(reply.body.find(line), std::string::npos) << line << "\n" << reply.body;
   }

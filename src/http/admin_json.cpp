@@ -1,11 +1,11 @@
 #include "http/admin_json.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <chrono>
 
 #include "http/errors.h"
+#include "http/time_text.h"
 
 namespace switchyard::http {
 namespace {
@@ -39,6 +39,13 @@ Json error_json(const std::optional<Error>& error) {
 Json progress_json(const std::optional<engine::LoadProgress>& progress) {
   if (!progress) return nullptr;
   return {{"stage", progress->stage}, {"stages", progress->stages}, {"value", progress->value}};
+}
+
+/// The same for all versions.
+const char* isolation_of(const models::ModelDefinition& model) {
+  const bool apart =
+      !model.versions.empty() && model.versions.back().isolation == engine::Isolation::kProcess;
+  return apart ? "process" : "none";
 }
 
 void add_inspection(Json& json, const engine::Inspection& inspection) {
@@ -77,6 +84,8 @@ Json admin_version(const models::ModelStatus& model, const models::VersionStatus
                {"waiting", version.waiting},
                {"idle_seconds", optional_seconds(version.idle_for)},
                {"last_load_seconds", optional_seconds(version.last_load_time)},
+               {"quarantined", version.quarantined},
+               {"lost_bytes", version.lost.bytes()},
                {"error", error_json(version.error)},
                {"progress", progress_json(version.progress)}};
   for (const auto& spec : model.definition->versions) {
@@ -109,14 +118,13 @@ Json admin_model(const models::ModelStatus& model) {
           {"park_after_seconds", optional_seconds(settings.park_after)},
           {"unload_after_seconds", optional_seconds(settings.unload_after)},
           {"drain_timeout_seconds", seconds(settings.drain_timeout)},
+          {"isolation", isolation_of(*model.definition)},
           {"versions", std::move(versions)}};
 }
 
 std::string admin_event_frame(const telemetry::Event& event) {
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(event.at).time_since_epoch().count();
   Json data = {{"id", event.id},
-               {"at", fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-                                  fmt::gmtime(std::chrono::system_clock::to_time_t(event.at)), ms % 1000)},
+               {"at", time_text(event.at)},
                {"type", event.type},
                {"model", event.model},
                {"version", event.version}};

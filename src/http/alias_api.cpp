@@ -7,6 +7,7 @@
 #include "http/alias_json.h"
 #include "http/body_fields.h"
 #include "http/errors.h"
+#include "http/subject.h"
 
 namespace switchyard::http {
 namespace {
@@ -49,9 +50,7 @@ Result<traffic::SwitchOptions> read_options(const RouteCall& call, const Json& b
   const auto why = read_text(body, "why");
   if (!why) return std::unexpected(why.error());
   options.why = why->value_or("");
-  options.who = "api";
-  const std::string& remote = call.request().remote;
-  if (!remote.empty()) options.who += " from " + remote.substr(0, remote.rfind(':'));
+  options.who = call.who();
   return options;
 }
 
@@ -62,6 +61,29 @@ Result<std::string> read_target(const Json& body) {
     return fail(ErrorCode::kInvalidArgument, "'to' must name a version, as in \"model@2\"");
   }
   return **to;
+}
+
+constexpr const char* kArms = "'split' must be a list of {\"to\": \"model@version\", \"weight\": percent}";
+
+/// "split" and "sticky"; nothing where there is no "split".
+Result<std::optional<traffic::SplitSpec>> read_split(const Json& body) {
+  traffic::SplitSpec spec;
+  auto sticky = read_sticky(body);
+  if (!sticky) return std::unexpected(sticky.error());
+  spec.sticky_header = *std::move(sticky);
+  const auto list = body.find("split");
+  if (list == body.end()) {
+    if (spec.sticky_header) return fail(ErrorCode::kInvalidArgument, "'sticky' needs a 'split'");
+    return std::optional<traffic::SplitSpec>();
+  }
+  if (!list->is_array()) return fail(ErrorCode::kInvalidArgument, kArms);
+  for (const Json& item : *list) {
+    const bool is_arm = item.is_object() && item.size() == 2 && item.contains("to") &&
+                        item.at("to").is_string() && item.contains("weight") && item.at("weight").is_number();
+    if (!is_arm) return fail(ErrorCode::kInvalidArgument, kArms);
+    spec.arms.push_back({item.at("to").get<std::string>(), item.at("weight").get<double>()});
+  }
+  return std::optional(std::move(spec));
 }
 
 Response switch_reply(const traffic::SwitchReport& report, int status) {
@@ -84,13 +106,15 @@ Response switch_reply(const traffic::SwitchReport& report, int status) {
 
 void AliasApi::add_routes(Router& router) {
   const std::string one = "/admin/v1/aliases/:alias";
-  router.add("GET", "/admin/v1/aliases", [this](RouteCall call) { list(std::move(call)); });
-  router.add("GET", one, [this](RouteCall call) { describe(std::move(call)); });
-  router.add("PUT", one, [this](RouteCall call) { put(std::move(call)); });
-  router.add("DELETE", one, [this](RouteCall call) { remove(std::move(call)); });
-  router.add("POST", one + "/switch", [this](RouteCall call) { begin_switch(std::move(call)); });
-  router.add("DELETE", one + "/switch", [this](RouteCall call) { cancel(std::move(call)); });
-  router.add("POST", one + "/rollback", [this](RouteCall call) { rollback(std::move(call)); });
+  router.add("GET", "/admin/v1/aliases", [this](RouteCall call) { list(std::move(call)); }, Access::kRead);
+  router.add("GET", one, [this](RouteCall call) { describe(std::move(call)); }, Access::kRead);
+  router.add("PUT", one, [this](RouteCall call) { put(std::move(call)); }, Access::kAdmin);
+  router.add("DELETE", one, [this](RouteCall call) { remove(std::move(call)); }, Access::kAdmin);
+  router.add(
+      "POST", one + "/switch", [this](RouteCall call) { begin_switch(std::move(call)); }, Access::kAdmin);
+  router.add("DELETE", one + "/switch", [this](RouteCall call) { cancel(std::move(call)); }, Access::kAdmin);
+  router.add(
+      "POST", one + "/rollback", [this](RouteCall call) { rollback(std::move(call)); }, Access::kAdmin);
 }
 
 void AliasApi::list(RouteCall call) {
@@ -154,19 +178,30 @@ void AliasApi::preview(const RouteCall& call, traffic::SwitchRequest request) {
 }
 
 void AliasApi::put(RouteCall call) {
-  const auto body = read_body(call, {"to", "wait", "policy", "keep_old", "drain_timeout", "force", "why"});
+  const auto body = read_body(call, {"to", "split", "sticky", "wait", "policy", "keep_old", "drain_timeout",
+                                     "force", "why", "fallbacks"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
   const auto wait = read_wait(*body);
   if (!wait) return call.exchange->respond(error_reply(wait.error()));
-  const auto to = read_target(*body);
+  auto split = read_split(*body);
+  if (!split) return call.exchange->respond(error_reply(split.error()));
+  if (*split && body->contains("to")) {
+    return call.exchange->respond(
+        error_reply({ErrorCode::kInvalidArgument, "an alias has a 'to' or a 'split', not both"}));
+  }
+  const auto to = *split ? Result<std::string>() : read_target(*body);
   if (!to) return call.exchange->respond(error_reply(to.error()));
   auto options = read_options(call, *body);
   if (!options) return call.exchange->respond(error_reply(options.error()));
+  auto fallbacks = read_texts(*body, "fallbacks");
+  if (!fallbacks) return call.exchange->respond(error_reply(fallbacks.error()));
   move(call,
        {.alias = alias_of(call),
         .to = *to,
         .options = std::move(*options),
-        .when_missing = traffic::WhenMissing::kMake},
+        .when_missing = traffic::WhenMissing::kMake,
+        .fallbacks = std::move(*fallbacks),
+        .split = *std::move(split)},
        *wait);
 }
 

@@ -1,11 +1,9 @@
 #include "http/alias_json.h"
 
-#include <fmt/chrono.h>
-#include <fmt/format.h>
-
 #include <chrono>
 
 #include "http/errors.h"
+#include "http/time_text.h"
 
 namespace switchyard::http {
 namespace {
@@ -16,14 +14,19 @@ Json ref_json(const models::VersionRef& ref) {
 
 double in_ms(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
+}  // namespace
+
 Json time_json(std::chrono::system_clock::time_point time) {
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(time).time_since_epoch().count();
-  if (ms == 0) return nullptr;
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(time)),
-                     ms % 1000);
+  if (time.time_since_epoch().count() == 0) return nullptr;
+  return time_text(time);
 }
 
-}  // namespace
+Json split_json(std::span<const traffic::Arm> arms) {
+  if (arms.empty()) return nullptr;
+  Json list = Json::array();
+  for (const traffic::Arm& arm : arms) list.push_back({{"to", arm.to.to_string()}, {"weight", arm.weight}});
+  return list;
+}
 
 Json switch_json(const traffic::SwitchReport& report) {
   Json phases = Json::array();
@@ -35,6 +38,7 @@ Json switch_json(const traffic::SwitchReport& report) {
                {"kind", to_string(report.kind)},
                {"from", ref_json(report.from)},
                {"to", ref_json(report.to)},
+               {"split", split_json(report.split)},
                {"policy", to_string(report.policy)},
                {"keep_old", to_string(report.keep_old)},
                {"who", report.who},
@@ -57,6 +61,10 @@ Json alias_json(const traffic::AliasStatus& status) {
   return {{"name", status.alias.name},
           {"to", status.alias.to.to_string()},
           {"kind", status.is_model ? "model" : "alias"},
+          {"split", split_json(status.alias.split)},
+          {"sticky",
+           status.alias.sticky_header.empty() ? Json(nullptr) : Json{{"header", status.alias.sticky_header}}},
+          {"fallbacks", status.alias.fallbacks},
           {"defined", status.defined.empty() ? Json(nullptr) : Json(status.defined)},
           {"previous", std::move(previous)},
           {"switch", status.running ? switch_json(*status.running) : Json(nullptr)}};

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+
 #include "http/json.h"
 #include "traffic/types.h"
 
@@ -10,6 +12,8 @@ namespace switchyard::http {
 [[nodiscard]] Json alias_json(const traffic::AliasStatus& status);
 [[nodiscard]] Json switch_json(const traffic::SwitchReport& report);
 [[nodiscard]] Json preview_json(const traffic::SwitchPreview& preview);
+/// Null for none, which is 1970.
+[[nodiscard]] Json time_json(std::chrono::system_clock::time_point time);
 /// The HTTP status of a switch that did not come about.
 [[nodiscard]] int status_of(const traffic::SwitchReport& report);
 

@@ -8,14 +8,19 @@
 #include <string_view>
 #include <vector>
 
+#include "alerts/monitor.h"
 #include "engine/api/process_routes.h"
 #include "engine/download.h"
+#include "experiments/recorder.h"
 #include "gateway/request_record.h"
+#include "health/monitor.h"
 #include "http/live_settings.h"
 #include "http/server.h"
 #include "http/version_functions.h"
 #include "models/manager.h"
 #include "telemetry/event_bus.h"
+#include "tenants/tenants.h"
+#include "traffic/canaries.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::http {
@@ -45,6 +50,8 @@ struct AppOptions {
   // sentence that says so. These may block: they are called on a worker thread.
   /// What is kept of conversations, for the metrics. Must be quick.
   std::function<engine::ConversationStats()> conversations = {};
+  /// What fires, for its page and the metrics. Must be quick.
+  std::function<alerts::Report()> alerts = {};
   /// Looks for new and changed models (GET /models?reload=1).
   std::function<Status()> reload_catalog = {};
   /// Applies the config file's differences; JSON text that says what changed.
@@ -64,6 +71,10 @@ class App {
     models::Manager& manager;
     telemetry::EventBus& events;
     traffic::Switcher& switcher;
+    traffic::Canaries& canaries;
+    health::Monitor& monitor;
+    tenants::Tenants& tenants;
+    experiments::Recorder& experiments;               ///< its write() is somebody else's to call
     engine::ProcessRoutes* process_routes = nullptr;  ///< null: no resumable streams
   };
 

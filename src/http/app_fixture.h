@@ -122,11 +122,14 @@ class FakeExchange final : public Exchange {
     changed_.notify_all();
   }
   void end(auto f) {
+    std::function<void()> resume;  // nobody waits for room in what has ended
     change([&] {
       EXPECT_FALSE(over_) << "answered twice";
       f();
       over_ = true;
+      resume = std::exchange(resume_, nullptr);
     });
+    if (resume) resume();
   }
 
   const Request request_;
@@ -164,6 +167,10 @@ class AppTest : public ::testing::Test {
     app_ = std::make_unique<App>(App::Dependencies{.manager = *manager_,
                                                    .events = events_,
                                                    .switcher = *switcher_,
+                                                   .canaries = canaries_,
+                                                   .monitor = monitor_,
+                                                   .tenants = tenants_,
+                                                   .experiments = recorder_,
                                                    .process_routes = process_routes_.get()},
                                  std::move(options));
     app_->set_ready();
@@ -206,6 +213,13 @@ class AppTest : public ::testing::Test {
   std::unique_ptr<models::Manager> manager_ = make_manager();
   store::StateDatabase state_;
   std::unique_ptr<traffic::Switcher> switcher_ = make_switcher();
+  traffic::Canaries canaries_{
+      {.switcher = *switcher_, .executor = work_, .events = events_, .state = state_}};
+  FakeClock minutes_;  ///< of limits
+  tenants::Tenants tenants_{state_, minutes_};
+  health::Monitor monitor_{
+      {.manager = *manager_, .executor = work_, .events = events_, .random = [] { return 0.0; }}};
+  experiments::Recorder recorder_{{.state = state_}};
   std::unique_ptr<engine::ProcessRoutes> process_routes_;
   std::unique_ptr<App> app_;
 

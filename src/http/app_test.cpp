@@ -1,6 +1,7 @@
 #include "http/app_fixture.h"
 #include "http/auth.h"
 #include "http/cors.h"
+#include "http/errors.h"
 #include "http/router.h"
 
 namespace switchyard::http {
@@ -21,9 +22,11 @@ class AppRules : public AppTest {
 };
 
 TEST(Keys, TakesLlamaServersHeaders) {
-  const std::vector<std::string> keys{"sk-one", "sk-two"};
+  const tenants::SecretSet keys{"sk-one", "sk-two"};
+  store::StateDatabase state;
+  const tenants::Keyring none{store::KeyStore(state)};
   const auto let_in = [&](Headers headers) {
-    return allows(keys, testing::request_for("GET", "/", "", std::move(headers)));
+    return authenticate(keys, none, testing::request_for("GET", "/", "", std::move(headers))).has_value();
   };
   EXPECT_TRUE(let_in({{"Authorization", "Bearer sk-one"}}));
   EXPECT_TRUE(let_in({{"authorization", "sk-two"}}));
@@ -36,7 +39,7 @@ TEST(Keys, TakesLlamaServersHeaders) {
   EXPECT_FALSE(let_in({{"Authorization", "Basic sk-one"}}));
   EXPECT_FALSE(let_in(
       {{"Authorization", "Bearer no"}, {"X-Api-Key", "sk-one"}}));  // as llama-server: the first counts
-  EXPECT_TRUE(allows({}, testing::request_for("GET", "/")));
+  EXPECT_TRUE(authenticate({}, none, testing::request_for("GET", "/")));
 }
 
 TEST(Cors, KnowsLocalOrigins) {
@@ -90,6 +93,10 @@ TEST_F(AppRules, NoRouteButTheKeylessOnesAnswersWithoutAKey) {
     }
     const auto reply = exchange->answer();
     EXPECT_EQ(reply.status, 401) << route.method << " " << route.pattern;
+    if (dialect_of(route.pattern) == Dialect::kAnthropic) {
+      EXPECT_EQ(error_type(reply), "authentication_error");
+      continue;
+    }
     EXPECT_EQ(
         json(reply),
         (Json{{"error", {{"message", "Invalid API Key"}, {"type", "authentication_error"}, {"code", 401}}}}));
@@ -99,8 +106,14 @@ TEST_F(AppRules, NoRouteButTheKeylessOnesAnswersWithoutAKey) {
 }
 
 TEST_F(AppRules, NothingButTheFrontPageAnswersBeforeItIsReady) {
-  app_ = std::make_unique<App>(
-      App::Dependencies{.manager = *manager_, .events = events_, .switcher = *switcher_}, AppOptions{});
+  app_ = std::make_unique<App>(App::Dependencies{.manager = *manager_,
+                                                 .events = events_,
+                                                 .switcher = *switcher_,
+                                                 .canaries = canaries_,
+                                                 .monitor = monitor_,
+                                                 .tenants = tenants_,
+                                                 .experiments = recorder_},
+                               AppOptions{});
   for (const Route& route : app_->routes()) {
     const auto reply = ask(route.method, target_of(route), "{}");
     EXPECT_EQ(reply.status, route.pattern == "/" ? 200 : 503) << route.pattern;

@@ -3,31 +3,37 @@
 #include <string_view>
 
 namespace switchyard::http {
-namespace {
 
-bool same_secret(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  // Looks at every byte whatever the earlier ones were: the time says nothing of where they differ.
-  volatile unsigned char difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference = static_cast<unsigned char>(difference | (a[i] ^ b[i]));
-  }
-  return difference == 0;
-}
-
-}  // namespace
-
-bool allows(std::span<const std::string> keys, const Request& request) {
-  if (keys.empty()) return true;
+std::string presented_secret(const Request& request) {
   std::string header = request.header("Authorization");
   if (header.empty()) header = request.header("X-Api-Key");
-  std::string_view given = header;
-  if (constexpr std::string_view bearer = "Bearer "; given.starts_with(bearer)) {
-    given.remove_prefix(bearer.size());
+  constexpr std::string_view kBearer = "Bearer ";
+  return header.starts_with(kBearer) ? header.substr(kBearer.size()) : header;
+}
+
+bool is_open(const tenants::SecretSet& own, const tenants::Keyring& keyring) {
+  return own.empty() && keyring.is_open();
+}
+
+Result<tenants::KeyPtr> authenticate(const tenants::SecretSet& own, const tenants::Keyring& keyring,
+                                     const Request& request) {
+  if (is_open(own, keyring)) return nullptr;
+  const std::string secret = presented_secret(request);
+  if (own.contains(secret)) return nullptr;
+  return keyring.authenticate(secret);
+}
+
+bool allows(Access access, const tenants::KeyPtr& key) {
+  if (key == nullptr) return true;
+  const tenants::Scopes& scopes = key->settings.scopes;
+  switch (access) {
+    case Access::kKeyless:
+    case Access::kAnyKey: return true;
+    case Access::kInference: return scopes.has(tenants::Scope::kInference);
+    case Access::kRead: return scopes.has(tenants::Scope::kRead);
+    case Access::kAdmin: return scopes.has(tenants::Scope::kAdmin);
   }
-  bool found = false;
-  for (const auto& key : keys) found |= same_secret(key, given);
-  return found;
+  return false;
 }
 
 }  // namespace switchyard::http

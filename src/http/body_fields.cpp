@@ -43,7 +43,14 @@ std::optional<double> parse_seconds(std::string_view text) {
   return sum;
 }
 
+std::optional<Duration> to_duration(std::optional<double> seconds) {
+  if (!seconds || !std::isfinite(*seconds) || *seconds < 0 || *seconds > kMostSeconds) return std::nullopt;
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds));
+}
+
 }  // namespace
+
+std::optional<Duration> parse_duration(std::string_view text) { return to_duration(parse_seconds(text)); }
 
 Result<Json> read_body(const RouteCall& call, std::initializer_list<std::string_view> keys) {
   if (call.request().body.empty()) return Json::object();
@@ -77,16 +84,29 @@ Result<std::optional<std::string>> read_text(const Json& body, const char* key) 
   return std::optional(it->get<std::string>());
 }
 
+Result<std::optional<double>> read_number(const Json& body, const char* key) {
+  const auto it = body.find(key);
+  if (it == body.end()) return std::optional<double>();
+  if (!it->is_number() || !std::isfinite(it->get<double>())) return wrong(key, "a number");
+  return std::optional(it->get<double>());
+}
+
+Result<std::optional<std::vector<std::string>>> read_texts(const Json& body, const char* key) {
+  const auto it = body.find(key);
+  if (it == body.end()) return std::optional<std::vector<std::string>>();
+  if (!it->is_array() || !std::ranges::all_of(*it, [](const Json& item) { return item.is_string(); }))
+    return wrong(key, "a list of texts");
+  return std::optional(it->get<std::vector<std::string>>());
+}
+
 Result<std::optional<Duration>> read_duration(const Json& body, const char* key) {
   const auto it = body.find(key);
   if (it == body.end()) return std::optional<Duration>();
-  std::optional<double> seconds;
-  if (it->is_number()) seconds = it->get<double>();
-  if (it->is_string()) seconds = parse_seconds(it->get_ref<const std::string&>());
-  if (!seconds || !std::isfinite(*seconds) || *seconds < 0 || *seconds > kMostSeconds) {
-    return wrong(key, "a duration such as \"30s\", \"500ms\" or \"1m30s\", a year at most");
-  }
-  return std::optional(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds)));
+  std::optional<Duration> duration;
+  if (it->is_number()) duration = to_duration(it->get<double>());
+  if (it->is_string()) duration = parse_duration(it->get_ref<const std::string&>());
+  if (!duration) return wrong(key, "a duration such as \"30s\", \"500ms\" or \"1m30s\", a year at most");
+  return duration;
 }
 
 }  // namespace switchyard::http

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "http/json.h"
@@ -22,7 +23,13 @@ namespace switchyard::http {
 [[nodiscard]] Result<bool> read_flag(const Json& body, const char* key, bool otherwise);
 /// A text that may be missing.
 [[nodiscard]] Result<std::optional<std::string>> read_text(const Json& body, const char* key);
-/// "30s", "500ms", "1m30s", or a number of seconds.
+/// A number that may be missing.
+[[nodiscard]] Result<std::optional<double>> read_number(const Json& body, const char* key);
+/// A list of texts that may be missing.
+[[nodiscard]] Result<std::optional<std::vector<std::string>>> read_texts(const Json& body, const char* key);
+/// "30s", "500ms", "1m30s"; empty for anything else, and for more than a year.
+[[nodiscard]] std::optional<Duration> parse_duration(std::string_view text);
+/// The same, or a number of seconds.
 [[nodiscard]] Result<std::optional<Duration>> read_duration(const Json& body, const char* key);
 
 }  // namespace switchyard::http

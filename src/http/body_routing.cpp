@@ -55,8 +55,12 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
       return refuse("'" + std::string(*parsed_text_) + "' nests brackets deeper than " +
                     std::to_string(kDeepestText) + " levels, which is the limit");
     }
-    if (is_model()) take_model(std::move(value));
     if (is_wait()) wait_is_flag = false;
+    if (is_model()) {
+      take_model(std::move(value));
+    } else if (is_user() && found.user.empty()) {
+      found.user = std::move(value);
+    }
     return true;
   }
   bool start_object(std::size_t) override {
@@ -77,11 +81,14 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   }
   bool key(string_t& name) override {
     parsed_text_ = std::ranges::find(kParsedTexts, name);
+    inner_is_user_id_ = depth_ == 2 && key_ == Key::kMetadata && name == "user_id";
     if (depth_ != 1) return true;
-    key_ = name == "model"    ? Key::kModel
-           : name == "stream" ? Key::kStream
-           : name == "wait"   ? Key::kWait
-                              : Key::kOther;
+    key_ = name == "model"      ? Key::kModel
+           : name == "stream"   ? Key::kStream
+           : name == "wait"     ? Key::kWait
+           : name == "user"     ? Key::kUser
+           : name == "metadata" ? Key::kMetadata
+                                : Key::kOther;
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
@@ -90,10 +97,13 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   }
 
  private:
-  enum class Key : std::uint8_t { kOther, kModel, kStream, kWait };
+  enum class Key : std::uint8_t { kOther, kModel, kStream, kWait, kUser, kMetadata };
 
   [[nodiscard]] bool is_model() const { return depth_ == 1 && key_ == Key::kModel; }
   [[nodiscard]] bool is_wait() const { return depth_ == 1 && key_ == Key::kWait; }
+  [[nodiscard]] bool is_user() const {
+    return (depth_ == 1 && key_ == Key::kUser) || (depth_ == 2 && inner_is_user_id_);
+  }
   void take_model(std::string name) {
     found.model = std::move(name);
     model_is_text = true;
@@ -116,6 +126,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
 
   std::size_t depth_ = 0;
   Key key_ = Key::kOther;
+  bool inner_is_user_id_ = false;
   decltype(kParsedTexts)::const_iterator parsed_text_ = kParsedTexts.end();  ///< the last key, if it is one
 };
 

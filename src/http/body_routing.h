@@ -21,6 +21,8 @@ struct BodyRouting {
   std::string model;  ///< empty when missing or null
   bool stream = false;
   bool wait = false;  ///< of the router's load and unload
+  std::string user =
+      {};  ///< OpenAI's "user", or "user_id" in Anthropic's "metadata"; the first that is a text
 };
 
 /// What a body may be on the outside. LoRA scales come as an array, which names no model.

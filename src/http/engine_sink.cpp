@@ -5,9 +5,13 @@
 #include <utility>
 
 #include "http/errors.h"
+#include "http/rate_limit.h"
 
 namespace switchyard::http {
 namespace {
+
+/// About that: of replies that were asked for without their counts.
+constexpr std::uint64_t kBytesOfAToken = 4;
 
 /// True when a line of `bytes` begins with `start`. Text from a model cannot forge one: JSON has no
 /// raw line breaks.
@@ -24,6 +28,8 @@ Response to_response(gateway::ReplyHead head) {
   response.content_type = std::move(head.content_type);
   response.headers.insert(head.headers.begin(), head.headers.end());
   if (!head.version.model.empty()) response.headers["x-switchyard-version"] = head.version.to_string();
+  if (!head.instead_of.model.empty())
+    response.headers["x-switchyard-fallback"] = "for " + head.instead_of.to_string();
   return response;
 }
 
@@ -65,9 +71,12 @@ gateway::Ending EndMark::ending() const {
 }
 
 void EngineSink::respond(gateway::ReplyHead head, std::string body) {
+  tokens_.see(body);
+  if (head.status == 200) whole_ = body.size();
   Response response = to_response(std::move(head));
   response.body = rewrite_ ? rewrite_(std::move(body)) : std::move(body);
-  exchange_->respond(std::move(response));
+  end_permit();
+  exchange_->respond(with_limits(std::move(response)));
 }
 
 void EngineSink::start(gateway::ReplyHead head) {
@@ -75,11 +84,15 @@ void EngineSink::start(gateway::ReplyHead head) {
   sse_ = head.content_type.starts_with("text/event-stream");
   Response response = to_response(std::move(head));
   response.headers["X-Accel-Buffering"] = "no";  // nginx would hold the pieces back
-  exchange_->start_stream(std::move(response));
+  exchange_->start_stream(with_limits(std::move(response)));
 }
 
 bool EngineSink::write(std::string bytes) {
   mark_.see(bytes);
+  tokens_.see(bytes);
+  ++pieces_;
+  // Whose stream has no mark that ends it reads on to the end of the reply.
+  if (form_ != StreamForm::kNative && mark_.ending() == gateway::Ending::kWhole) end_permit();
   return exchange_->write(std::move(bytes));
 }
 
@@ -89,19 +102,44 @@ void EngineSink::on_client_gone(std::function<void()> callback) {
   exchange_->on_client_gone(std::move(callback));
 }
 
+gateway::TokenCounts EngineSink::tokens() const {
+  gateway::TokenCounts counts = tokens_.counts();
+  const bool is_generated = form_ != StreamForm::kOther && pieces_ > 0;
+  if (!counts.generated && is_generated) counts.generated = pieces_;
+  return counts;
+}
+
+void EngineSink::end_permit() {
+  if (!permit_) return;
+  const gateway::TokenCounts counts = tokens();
+  const bool says_nothing = !counts.generated && form_ != StreamForm::kOther;
+  const std::uint64_t generated = says_nothing ? whole_ / kBytesOfAToken : counts.generated.value_or(0);
+  permit_->end(counts.prompt.value_or(0) + generated);
+}
+
+Response EngineSink::with_limits(Response response) const {
+  if (permit_) response.headers.merge(rate_limit_headers(permit_->standing()));
+  return response;
+}
+
+void EngineSink::finish() {
+  end_permit();
+  exchange_->finish();
+}
+
 void EngineSink::fail(const Error& error) {
+  end_permit();
+  const Dialect dialect = form_ == StreamForm::kAnthropic ? Dialect::kAnthropic : Dialect::kOpenAi;
   if (!started_) {
-    exchange_->respond(error_reply(error));
+    exchange_->respond(with_limits(error_reply(error, dialect)));
     return;
   }
   if (!sse_) {
     exchange_->abort();  // no way to say it inside: a cut is not mistaken for an end
     return;
   }
-  const Json object = error_object(error);
-  exchange_->write(form_ == StreamForm::kAnthropic
-                       ? "event: error\ndata: " + to_text({{"type", "error"}, {"error", object}}) + "\n\n"
-                       : "data: " + to_text({{"error", object}}) + "\n\n");
+  const std::string_view event = dialect == Dialect::kAnthropic ? "event: error\n" : "";
+  exchange_->write(std::string(event) + "data: " + to_text(error_body(error, dialect)) + "\n\n");
   exchange_->finish();
 }
 

@@ -11,7 +11,9 @@ Result<Json> parse_object(std::string_view text) {
 
 int status_of(ErrorCode code) { return code == ErrorCode::kCancelled ? 503 : http_status(code); }
 
-std::string_view type_of(ErrorCode code) {
+namespace {
+
+std::string_view openai_type(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kConflict:
@@ -19,6 +21,7 @@ std::string_view type_of(ErrorCode code) {
     case ErrorCode::kUnauthenticated: return "authentication_error";
     case ErrorCode::kPermissionDenied: return "permission_error";
     case ErrorCode::kNotFound: return "not_found_error";
+    case ErrorCode::kOverloaded: return "rate_limit_error";
     case ErrorCode::kCancelled:
     case ErrorCode::kUnavailable:
     case ErrorCode::kTimeout: return "unavailable_error";
@@ -31,16 +34,61 @@ std::string_view type_of(ErrorCode code) {
   return "server_error";
 }
 
-Json error_object(const Error& error) {
+/// Where Anthropic has another word.
+std::string_view anthropic_type(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kTooLarge: return "request_too_large";
+    case ErrorCode::kCancelled:
+    case ErrorCode::kUnavailable: return "overloaded_error";
+    case ErrorCode::kTimeout: return "timeout_error";
+    case ErrorCode::kUnimplemented:
+    case ErrorCode::kCorruptFile:
+    case ErrorCode::kUnsupportedArchitecture:
+    case ErrorCode::kDoesNotFit:
+    case ErrorCode::kInternal: return "api_error";
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kConflict:
+    case ErrorCode::kUnauthenticated:
+    case ErrorCode::kPermissionDenied:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kOverloaded: return openai_type(code);
+  }
+  return "api_error";
+}
+
+/// A status that clients take for one that may pass, where it will not.
+bool is_in_vain(ErrorCode code) {
+  return code == ErrorCode::kDoesNotFit || code == ErrorCode::kUnimplemented;
+}
+
+}  // namespace
+
+Dialect dialect_of(std::string_view path) {
+  return path.starts_with("/v1/messages") ? Dialect::kAnthropic : Dialect::kOpenAi;
+}
+
+std::string_view type_of(ErrorCode code, Dialect dialect) {
+  return dialect == Dialect::kAnthropic ? anthropic_type(code) : openai_type(code);
+}
+
+Json error_object(const Error& error, Dialect dialect) {
   return {{"code", status_of(error.code)},
           {"message", error.to_string()},
-          {"type", type_of(error.code)},
+          {"type", type_of(error.code, dialect)},
           {"switchyard_code", to_string(error.code)}};
 }
 
-Response error_reply(const Error& error) {
-  Response reply = json_reply({{"error", error_object(error)}}, status_of(error.code));
-  if (reply.status == 503 || reply.status == 504) reply.headers.emplace("Retry-After", "1");
+Json error_body(const Error& error, Dialect dialect) {
+  Json body{{"error", error_object(error, dialect)}};
+  if (dialect == Dialect::kAnthropic) body["type"] = "error";
+  return body;
+}
+
+Response error_reply(const Error& error, Dialect dialect) {
+  Response reply = json_reply(error_body(error, dialect), status_of(error.code));
+  const int status = reply.status;
+  if (status == 429 || status == 503 || status == 504) reply.headers.emplace("Retry-After", "1");
+  if (is_in_vain(error.code)) reply.headers.emplace("x-should-retry", "false");
   return reply;
 }
 

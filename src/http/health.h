@@ -3,14 +3,17 @@
 #include <atomic>
 
 #include "http/router.h"
+#include "models/manager.h"
 
 namespace switchyard::http {
 
 enum class Readiness : std::uint8_t { kStarting, kReady, kStopping };
 
-/// /health, /v1/health and /ready, the only routes that never ask for a key. Any thread.
+/// /health, /v1/health and /ready, the only routes that never ask for a key. Any thread. The first two say
+/// whether the process works; /ready whether requests should be sent to it.
 class Health {
  public:
+  explicit Health(const models::Manager& manager) : manager_(manager) {}
   void add_routes(Router& router);
   void set(Readiness readiness) { readiness_ = readiness; }
   [[nodiscard]] bool ready() const { return readiness_ == Readiness::kReady; }
@@ -18,6 +21,7 @@ class Health {
   [[nodiscard]] Response not_ready() const;
 
  private:
+  const models::Manager& manager_;
   std::atomic<Readiness> readiness_ = Readiness::kStarting;
 };
 

@@ -3,9 +3,11 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/mutex.h"
+#include "gateway/admission.h"
+#include "http/request_line.h"
+#include "tenants/secret.h"
 
 namespace switchyard::http {
 
@@ -19,10 +21,12 @@ struct CorsOptions {
 
 /// What a running server can be told anew, without a restart.
 struct Settings {
-  std::string default_model = {};          ///< for requests without `model`; empty: such requests get 400
-  bool autoload = true;                    ///< false: --no-models-autoload
-  std::vector<std::string> api_keys = {};  ///< empty: no key is asked for
+  std::string default_model = {};    ///< for requests without `model`; empty: such requests get 400
+  bool autoload = true;              ///< false: --no-models-autoload
+  tenants::SecretSet api_keys = {};  ///< the server's own: of every right
   CorsOptions cors = {};
+  gateway::RequestLimits requests = {};
+  RequestLog log = {};
 };
 
 /// The settings that hold now. A request looks once and goes on with what it saw. Any thread.

@@ -58,6 +58,14 @@ constexpr std::array kStates{models::State::kCold,      models::State::kLoading,
                              models::State::kHot,       models::State::kDraining, models::State::kParked,
                              models::State::kUnloading, models::State::kFailed};
 
+constexpr std::array kHealths{health::Health::kUnknown, health::Health::kHealthy, health::Health::kDegraded,
+                              health::Health::kFailed, health::Health::kQuarantined};
+
+/// The bare id where there is one version only, as everywhere else.
+std::string metric_name(const models::ModelStatus& model, const models::VersionStatus& version) {
+  return model.versions.size() == 1 ? version.ref.model : version.ref.to_string();
+}
+
 void add_bytes(MetricFamily& family, const std::string& model, const engine::MemoryNeed& need) {
   using Item = engine::MemoryNeed::Item;
   constexpr std::array<std::pair<const char*, ByteSize Item::*>, 6> kKinds{
@@ -73,6 +81,12 @@ void add_bytes(MetricFamily& family, const std::string& model, const engine::Mem
     family.points.push_back(
         {{{"model", model}, {"kind", kind}, {"estimate", "predicted"}}, static_cast<double>(total.bytes())});
   }
+}
+
+telemetry::Labels alert_labels(alerts::Rule rule, const std::string& model) {
+  telemetry::Labels labels{{"rule", std::string(info_of(rule).name)}};
+  if (!model.empty()) labels["model"] = model;
+  return labels;
 }
 
 }  // namespace
@@ -105,8 +119,7 @@ std::vector<MetricFamily> model_families(const std::vector<models::ModelStatus>&
   MetricFamily loads{"switchyard_loads_total", "Loads, by how they ended", MetricType::kCounter, {}};
   for (const auto& model : models) {
     for (const auto& version : model.versions) {
-      // The bare id where there is one version only, as everywhere else.
-      const std::string name = model.versions.size() == 1 ? version.ref.model : version.ref.to_string();
+      const std::string name = metric_name(model, version);
       for (const auto each : kStates) {
         state.points.push_back({{{"model", name}, {"state", std::string(models::to_string(each))}},
                                 each == version.state ? 1.0 : 0.0});
@@ -124,6 +137,38 @@ std::vector<MetricFamily> model_families(const std::vector<models::ModelStatus>&
                   {{{"result", "cancelled"}}, static_cast<double>(counters.loads_cancelled)}};
   return {std::move(state), std::move(leases),    std::move(waiting),
           std::move(bytes), std::move(evictions), std::move(loads)};
+}
+
+std::vector<MetricFamily> health_families(const std::vector<models::ModelStatus>& models,
+                                          const std::map<models::VersionRef, health::VersionHealth>& health) {
+  MetricFamily state{
+      "switchyard_health_state",
+      "1 for how a version is, 0 for the others; of versions that have been hot or have failed",
+      MetricType::kGauge,
+      {}};
+  MetricFamily restarts{"switchyard_engine_restarts_total",
+                        "Engines that took the place of a broken one",
+                        MetricType::kCounter,
+                        {}};
+  MetricFamily lost{"switchyard_lost_bytes",
+                    "Bytes of the budget that broken engines hold which do not end",
+                    MetricType::kGauge,
+                    {}};
+  for (const auto& model : models) {
+    for (const auto& version : model.versions) {
+      const std::string name = metric_name(model, version);
+      if (version.lost > ByteSize())
+        lost.points.push_back({{{"model", name}}, static_cast<double>(version.lost.bytes())});
+      const auto known = health.find(version.ref);
+      if (known == health.end()) continue;
+      for (const auto each : kHealths) {
+        state.points.push_back({{{"model", name}, {"state", std::string(health::to_string(each))}},
+                                each == known->second.health ? 1.0 : 0.0});
+      }
+      restarts.points.push_back({{{"model", name}}, static_cast<double>(known->second.restarts)});
+    }
+  }
+  return {std::move(state), std::move(restarts), std::move(lost)};
 }
 
 std::vector<MetricFamily> conversation_families(const engine::ConversationStats& stats) {
@@ -145,6 +190,70 @@ std::vector<MetricFamily> conversation_families(const engine::ConversationStats&
             {{{"event", "restored"}}, number(stats.restored)},
             {{{"event", "dropped"}}, number(stats.dropped)},
             {{{"event", "unreadable"}}, number(stats.unreadable)}}}};
+}
+
+std::vector<MetricFamily> memory_families(const HostMemory& memory, const models::Limits& limits,
+                                          ByteSize reserved) {
+  const auto bytes = [](ByteSize size) { return static_cast<double>(size.bytes()); };
+  return {{"switchyard_host_memory_bytes",
+           "Memory of the machine, or of the cgroup whose limit is closest; available includes page cache",
+           MetricType::kGauge,
+           {{{{"kind", "total"}}, bytes(memory.total)}, {{{"kind", "available"}}, bytes(memory.available)}}},
+          {"switchyard_budget_bytes",
+           "Bytes that all models together may take on the host",
+           MetricType::kGauge,
+           {{{}, bytes(limits.memory_budget)}}},
+          {"switchyard_reserved_bytes",
+           "Bytes that models have reserved of it",
+           MetricType::kGauge,
+           {{{}, bytes(reserved)}}}};
+}
+
+std::vector<MetricFamily> alert_families(const alerts::Report& report) {
+  MetricFamily state{
+      "switchyard_alert_state",
+      "0 where an alert is inactive, 1 pending, 2 firing; with a model where the rule is per model",
+      MetricType::kGauge,
+      {}};
+  MetricFamily value{"switchyard_alert_value",
+                     "What alerts compare with their threshold: seconds, a ratio or a count",
+                     MetricType::kGauge,
+                     {}};
+  std::map<telemetry::Labels, double> states;
+  for (const alerts::RuleInfo& info : alerts::rule_table()) states[alert_labels(info.rule, {})] = 0;
+  for (const alerts::Notice& notice : report.alerts) {
+    if (notice.alert.phase == alerts::Phase::kResolved) continue;
+    states[alert_labels(notice.alert.rule, notice.alert.model)] =
+        notice.alert.phase == alerts::Phase::kFiring ? 2 : 1;
+  }
+  for (const auto& [at, number] : states) state.points.push_back({at, number});
+  for (const alerts::Reading& reading : report.readings)
+    value.points.push_back({alert_labels(reading.rule, reading.model), reading.value});
+  std::vector<MetricFamily> families{std::move(state), std::move(value)};
+  if (!report.delivery) return families;
+  const auto number = [](std::uint64_t count) { return static_cast<double>(count); };
+  families.push_back({"switchyard_webhook_notifications_total",
+                      "Notifications of alerts, by what became of them",
+                      MetricType::kCounter,
+                      {{{{"result", "sent"}}, number(report.delivery->sent)},
+                       {{{"result", "failed"}}, number(report.delivery->failed)},
+                       {{{"result", "dropped"}}, number(report.delivery->dropped)}}});
+  return families;
+}
+
+std::vector<MetricFamily> experiment_families(const experiments::Losses& losses) {
+  const auto number = [](std::int64_t count) { return static_cast<double>(count); };
+  return {{"switchyard_experiment_observations_total",
+           "Observations and feedback for experiments, by what became of them",
+           MetricType::kCounter,
+           {{{{"result", "written"}}, number(losses.written)},
+            {{{"result", "dropped"}}, number(losses.dropped)},
+            {{{"result", "lost"}}, number(losses.lost)},
+            {{{"result", "refused"}}, number(losses.refused)}}},
+          {"switchyard_experiment_observations_queued",
+           "Observations and feedback that wait to be written",
+           MetricType::kGauge,
+           {{{}, number(losses.queued)}}}};
 }
 
 }  // namespace switchyard::http

@@ -21,6 +21,7 @@ class MetricsApi {
 
  private:
   [[nodiscard]] std::string text() const;
+  void count_switch(const std::string& result, double by);
   void on_event(const telemetry::Event& event);
 
   Services& services_;

@@ -1,6 +1,7 @@
 #include "http/openai.h"
 
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -8,11 +9,15 @@
 #include "http/engine_sink.h"
 #include "http/errors.h"
 #include "http/multipart.h"
+#include "http/own_conversation.h"
+#include "http/rate_limit.h"
+#include "http/request_timeout.h"
+#include "http/subject.h"
 
 namespace switchyard::http {
 namespace {
 
-constexpr std::array<std::string_view, 30> kPostRoutes{"/completion",
+constexpr std::array<std::string_view, 27> kPostRoutes{"/completion",
                                                        "/completions",
                                                        "/v1/completions",
                                                        "/chat/completions",
@@ -38,10 +43,9 @@ constexpr std::array<std::string_view, 30> kPostRoutes{"/completion",
                                                        "/v1/chat/completions/input_tokens",
                                                        "/responses/input_tokens",
                                                        "/v1/responses/input_tokens",
-                                                       "/v1/messages/count_tokens",
-                                                       "/lora-adapters",
-                                                       "/slots/:id_slot",
-                                                       "/props"};
+                                                       "/v1/messages/count_tokens"};
+/// What these change is everybody's.
+constexpr std::array<std::string_view, 3> kControlRoutes{"/lora-adapters", "/slots/:id_slot", "/props"};
 /// Bodies up to this size are read on the loop thread; longer ones would hold up other connections.
 constexpr std::size_t kQuickBody = 64 << 10;
 
@@ -67,10 +71,15 @@ engine::Request engine_request(const RouteCall& call) {
 
 void OpenAiApi::add_routes(Router& router) {
   for (const auto path : kPostRoutes) {
-    router.add("POST", std::string(path), [this](RouteCall call) { post(std::move(call)); });
+    router.add(
+        "POST", std::string(path), [this](RouteCall call) { post(std::move(call)); }, Access::kInference);
   }
-  router.add("GET", "/lora-adapters", [this](RouteCall call) { get(std::move(call)); });
-  router.add("GET", "/slots", [this](RouteCall call) { look(std::move(call)); });
+  for (const auto path : kControlRoutes) {
+    router.add("POST", std::string(path), [this](RouteCall call) { post(std::move(call)); }, Access::kAdmin);
+  }
+  router.add("GET", "/lora-adapters", [this](RouteCall call) { get(std::move(call)); }, Access::kRead);
+  // What others ask is in there.
+  router.add("GET", "/slots", [this](RouteCall call) { look(std::move(call)); }, Access::kAdmin);
 }
 
 void OpenAiApi::get(RouteCall call) {
@@ -86,7 +95,7 @@ void OpenAiApi::look(RouteCall call) {
 void OpenAiApi::ask(RouteCall call, models::MakeHot allowed) {
   gateway::CallOptions options{.model = call.request().param("model"), .make_hot = allowed};
   engine::Request request = engine_request(call);
-  run(std::move(call), std::move(options), std::move(request));
+  run(std::move(call), std::move(options), std::move(request), Counts::kNo, {});
 }
 
 void OpenAiApi::post(RouteCall call) {
@@ -99,9 +108,10 @@ void OpenAiApi::post(RouteCall call) {
 
 void OpenAiApi::post_parsed(RouteCall call) {
   engine::Request request = engine_request(call);
+  const Dialect dialect = dialect_of(call.path);
   if (is_multipart(call.request())) {
     auto form = parse_multipart(call.request().header("Content-Type"), call.request().body);
-    if (!form) return call.exchange->respond(error_reply(form.error()));
+    if (!form) return call.exchange->respond(error_reply(form.error(), dialect));
     request.body = std::move(form->json);
     request.files = std::move(form->files);
   } else {
@@ -111,12 +121,21 @@ void OpenAiApi::post_parsed(RouteCall call) {
   const bool bodyless = request.body.empty() && call.path.starts_with("/slots/");
   auto routing =
       bodyless ? Result<BodyRouting>(BodyRouting{}) : route_body(request.body, outermost_of(call.path));
-  if (!routing) return call.exchange->respond(error_reply(routing.error()));
-  gateway::CallOptions options{.model = std::move(routing->model),
-                               .make_hot = make_hot(call.request()),
-                               .conversation = call.request().header("X-Conversation-Id")};
+  if (!routing) return call.exchange->respond(error_reply(routing.error(), dialect));
+  gateway::CallOptions options{
+      .model = std::move(routing->model),
+      .make_hot = make_hot(call.request()),
+      .conversation = own_conversation(call.key, call.request().header("X-Conversation-Id"))};
   if (options.model.empty()) options.model = call.request().param("model");
-  run(std::move(call), std::move(options), std::move(request));
+  run(std::move(call), std::move(options), std::move(request), Counts::kAsARequest, routing->user);
+}
+
+/// With --model any name is the one model's.
+Result<std::string> OpenAiApi::model_for(const tenants::KeyPtr& key, const std::string& asked) const {
+  if (key == nullptr) return asked;
+  const bool any_name = services_.options.single_model && !services_.switcher.resolve(asked);
+  const bool is_own = key->settings.aliases.contains(asked);
+  return tenants::name_for(key, any_name && !is_own ? services_.live.get()->default_model : asked);
 }
 
 models::MakeHot OpenAiApi::make_hot(const Request& request) const {
@@ -126,13 +145,37 @@ models::MakeHot OpenAiApi::make_hot(const Request& request) const {
   return may_load ? models::MakeHot::kAnything : models::MakeHot::kInMemory;
 }
 
-void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Request request) {
+void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Request request, Counts counts,
+                    std::string_view user) {
+  const Dialect dialect = dialect_of(call.path);
   if (options.model.empty()) options.model = services_.live.get()->default_model;
   if (options.model.empty()) {
     return call.exchange->respond(
-        error_reply({ErrorCode::kInvalidArgument, "model name is missing from the request"}));
+        error_reply({ErrorCode::kInvalidArgument, "model name is missing from the request"}, dialect));
   }
-  auto sink = std::make_shared<EngineSink>(std::move(call.exchange), stream_form(request.path));
+  auto model = model_for(call.key, options.model);
+  if (!model) return call.exchange->respond(error_reply(model.error(), dialect));
+  options.model = std::move(*model);
+  const auto patience = request_timeout(call.request().headers);
+  if (!patience) return call.exchange->respond(error_reply(patience.error(), dialect));
+  if (options.conversation.empty()) options.patience = *patience;  // others outlive their clients
+  options.request_id = call.line->id();
+  if (const auto split = services_.switcher.split_of(options.model); split != nullptr)
+    options.subject = subject_of(call.request(), split->sticky_header, user,
+                                 call.key == nullptr ? std::string_view() : call.key->id, options.request_id);
+  options.observer = [line = call.line](const gateway::RequestRecord& record) { line->asked_engine(record); };
+  std::optional<tenants::Permit> permit;
+  if (call.key != nullptr) {
+    options.tenant = call.key->id;
+    const tenants::Limits& limits = call.key->settings.limits;
+    if (counts == Counts::kAsARequest && limits.any()) {
+      auto admitted = services_.tenants.limiter.admit(call.key->id, limits);
+      if (!admitted) return call.exchange->respond(limited_reply(admitted.error(), dialect));
+      permit.emplace(std::move(*admitted));
+    }
+  }
+  auto sink = std::make_shared<EngineSink>(std::move(call.exchange), stream_form(request.path),
+                                           EngineSink::Rewrite(), std::move(permit));
   services_.gateway.run(std::move(options), std::move(request), std::move(sink));
 }
 

@@ -22,7 +22,11 @@ class OpenAiApi {
   void ask(RouteCall call, models::MakeHot allowed);
   void post_parsed(RouteCall call);
   [[nodiscard]] models::MakeHot make_hot(const Request& request) const;
-  void run(RouteCall call, gateway::CallOptions options, engine::Request request);
+  /// What is generated is held to the key's limits; looking at a model is not.
+  enum class Counts : std::uint8_t { kNo, kAsARequest };
+  void run(RouteCall call, gateway::CallOptions options, engine::Request request, Counts counts,
+           std::string_view user);
+  [[nodiscard]] Result<std::string> model_for(const tenants::KeyPtr& key, const std::string& asked) const;
 
   Services& services_;
 };

@@ -227,8 +227,12 @@ TEST_F(OpenAi, ASlowReaderGivesItsThreadBack) {
 }
 
 TEST_F(OpenAi, ARevokedStreamEndsWithAnErrorFrameInItsOwnForm) {
-  for (const auto& [path, frame] : {std::pair{"/v1/chat/completions", "\n\ndata: {\"error\":{"},
-                                    std::pair{"/v1/messages", "\n\nevent: error\ndata: {\"error\":{"}}) {
+  struct Form {
+    const char *path, *frame, *type;
+  };
+  for (const auto& [path, frame, type] :
+       {Form{"/v1/chat/completions", "\n\ndata: {\"error\":{", "unavailable_error"},
+        Form{"/v1/messages", "\n\nevent: error\ndata: {\"error\":{", "overloaded_error"}}) {
     auto definition = gateway::testing::model_called("a");
     definition.settings.drain_timeout = std::chrono::milliseconds(1);
     ASSERT_TRUE(manager_->set_catalog({definition}, models::Manager::Preload::kNone));
@@ -247,7 +251,7 @@ TEST_F(OpenAi, ARevokedStreamEndsWithAnErrorFrameInItsOwnForm) {
     const auto reply = exchange->answer();
     EXPECT_TRUE(exchange->finished());
     EXPECT_NE(reply.body.find(frame), std::string::npos) << reply.body;
-    EXPECT_NE(reply.body.find("unavailable_error"), std::string::npos);
+    EXPECT_NE(reply.body.find(type), std::string::npos);
   }
 }
 
@@ -265,6 +269,31 @@ TEST_F(OpenAi, ARevokedReplyThatIsNoStreamIs503) {
   running.wait();
   EXPECT_EQ(ask("POST", "/models/unload", R"({"model":"a","wait":true})").status, 200);
   EXPECT_EQ(exchange->answer().status, 503);
+}
+
+/// Whether its kind of stream has an end mark or not.
+TEST_F(OpenAi, AStreamWhoseEngineDiesEndsWithTheReasonAsItsErrorFrame) {
+  answer_ = [](engine::Request&) {
+    return Script{.content_type = kSse,
+                  .pieces = {"data: {}\n\n", "data: {}\n\n"},
+                  .stop_early = [n = 0]() mutable { return n++ > 0; },
+                  .failure = Error{ErrorCode::kUnavailable, "its process was killed"}};
+  };
+  for (const char* path : {"/v1/chat/completions", "/completion"}) {
+    const auto reply = ask("POST", path, R"({"model":"a","stream":true})");
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_NE(reply.body.find("data: {}\n\ndata: {\"error\":{"), std::string::npos) << reply.body;
+    EXPECT_NE(reply.body.find("its process was killed"), std::string::npos) << reply.body;
+  }
+}
+
+TEST_F(OpenAi, AnEngineThatIsDeadBeforeItsReplyBeginsIs503) {
+  answer_ = [](engine::Request&) {
+    return Script{.failure = Error{ErrorCode::kUnavailable, "its process was killed"}};
+  };
+  const auto reply = ask("POST", "/v1/chat/completions", R"({"model":"a"})");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_NE(reply.body.find("its process was killed"), std::string::npos);
 }
 
 TEST_F(OpenAi, TheReplyIsGoneBeforeItsLease) {

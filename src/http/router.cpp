@@ -37,13 +37,19 @@ std::optional<PathParams> match_pattern(std::string_view pattern, std::string_vi
 
 }  // namespace
 
-void Router::add(std::string method, std::string pattern, RouteHandler handler, Access access) {
+std::string RouteCall::who() const {
+  const std::string& remote = request().remote;
+  return remote.empty() ? "api" : "api from " + remote.substr(0, remote.rfind(':'));
+}
+
+void Router::add(std::string method, std::string pattern, RouteHandler handler, Access access,
+                 WhenCrowded when_crowded) {
   if (pattern.find("/:") == std::string::npos) {
     exact_[method + " " + pattern] = routes_.size();
   } else {
     patterns_.push_back(routes_.size());
   }
-  routes_.push_back({std::move(method), std::move(pattern), access, std::move(handler)});
+  routes_.push_back({std::move(method), std::move(pattern), access, std::move(handler), when_crowded});
 }
 
 Router::Match Router::match(std::string_view method, std::string_view raw_path) const {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "http/auth.h"
 #include "http/body_routing.h"
 #include "http/errors.h"
 #include "http/residency.h"
@@ -42,39 +43,46 @@ Json downloading_entry(const std::string& name) {
 
 void RouterApi::add_routes(Router& router) {
   for (const char* path : {"/models", "/v1/models"}) {
-    router.add("GET", path, [this](RouteCall call) { list(std::move(call)); });
+    router.add("GET", path, [this](RouteCall call) { list(std::move(call)); }, Access::kAnyKey);
   }
-  router.add("POST", "/models", [this](RouteCall call) { start_download(std::move(call)); });
-  router.add("DELETE", "/models", [this](RouteCall call) { remove(std::move(call)); });
-  router.add("POST", "/models/load", [this](RouteCall call) { load(std::move(call)); });
-  router.add("POST", "/models/unload", [this](RouteCall call) { unload(std::move(call)); });
-  router.add("GET", "/models/sse", [this](RouteCall call) {
-    streams_.add(std::move(call.exchange),
-                 [this](const telemetry::Event& event) { return router_event_frame(event, services_); });
-  });
-  router.add("GET", "/props", [this](RouteCall call) { props(std::move(call)); });
+  router.add("POST", "/models", [this](RouteCall call) { start_download(std::move(call)); }, Access::kAdmin);
+  router.add("DELETE", "/models", [this](RouteCall call) { remove(std::move(call)); }, Access::kAdmin);
+  router.add("POST", "/models/load", [this](RouteCall call) { load(std::move(call)); }, Access::kAdmin);
+  router.add("POST", "/models/unload", [this](RouteCall call) { unload(std::move(call)); }, Access::kAdmin);
+  router.add(
+      "GET", "/models/sse",
+      [this](RouteCall call) {
+        streams_.add(std::move(call.exchange),
+                     [this](const telemetry::Event& event) { return router_event_frame(event, services_); });
+      },
+      Access::kRead);
+  router.add("GET", "/props", [this](RouteCall call) { props(std::move(call)); }, Access::kAnyKey);
 }
 
 void RouterApi::list(RouteCall call) {
   // llama-server with one model does not look at `reload`.
   if (call.request().param("reload").empty() || services_.options.single_model)
-    return answer_list(call.exchange);
+    return answer_list(call.exchange, call.key);
+  if (!allows(Access::kAdmin, call.key)) {
+    return call.exchange->respond(
+        error_reply({ErrorCode::kPermissionDenied, "this key may not reload the models"}));
+  }
   if (!services_.options.reload_catalog) {
     return call.exchange->respond(error_reply(
         {ErrorCode::kUnimplemented, "this server has a fixed list of models, nothing to reload"}));
   }
-  services_.executor.post([this, exchange = std::move(call.exchange)] {
+  services_.executor.post([this, exchange = std::move(call.exchange), key = call.key] {
     const auto reloaded = services_.options.reload_catalog();
     if (!reloaded) return exchange->respond(error_reply(reloaded.error()));
     telemetry::Event event;
     event.type = "models_reload";
     event.model = "*";
     services_.events.publish(std::move(event));
-    answer_list(exchange);
+    answer_list(exchange, key);
   });
 }
 
-void RouterApi::answer_list(const ExchangePtr& exchange) {
+void RouterApi::answer_list(const ExchangePtr& exchange, const tenants::KeyPtr& key) {
   if (services_.options.single_model) {
     const auto ref = services_.switcher.resolve(services_.live.get()->default_model);
     const auto model = ref ? services_.manager.describe(ref->model) : std::unexpected(ref.error());
@@ -83,14 +91,21 @@ void RouterApi::answer_list(const ExchangePtr& exchange) {
       const auto version = std::ranges::find(model->versions, *ref, &models::VersionStatus::ref);
       if (version != model->versions.end()) body = single_list(*model, *version, std::time(nullptr));
     }
+    const std::string& name = services_.live.get()->default_model;
+    if (body && key != nullptr && !tenants::may_ask_for(key->settings, name)) body = empty_list();
     exchange->respond(body ? json_reply(*body) : error_reply(503, "unavailable_error", "Loading model"));
     return;
   }
   std::vector<Json> downloading;
-  for (const auto& name : downloads_.running()) downloading.push_back(downloading_entry(name));
+  for (const auto& name : downloads_.running()) {
+    if (key == nullptr || tenants::may_ask_for(key->settings, name))
+      downloading.push_back(downloading_entry(name));
+  }
+  const auto models = services_.manager.list();
+  const auto names = services_.switcher.names();
   Response reply;
-  reply.body =
-      router_list(services_.manager.list(), services_.switcher.names(), downloading, std::time(nullptr));
+  reply.body = key == nullptr ? router_list(models, names, downloading, std::time(nullptr))
+                              : tenant_list(models, names, downloading, key->settings, std::time(nullptr));
   exchange->respond(std::move(reply));
 }
 
@@ -150,8 +165,11 @@ std::optional<Json> RouterApi::props_of_parked(const std::string& name) const {
 
 void RouterApi::props(RouteCall call) {
   const bool single = services_.options.single_model;
-  const std::string name = single ? services_.live.get()->default_model : call.request().param("model");
+  std::string name = single ? services_.live.get()->default_model : call.request().param("model");
   if (!name.empty()) {
+    auto meant = tenants::name_for(call.key, name);
+    if (!meant) return call.exchange->respond(error_reply(meant.error()));
+    name = std::move(*meant);
     if (const auto props = props_of_parked(name)) return call.exchange->respond(json_reply(*props));
     return openai_.look(std::move(call));
   }

@@ -22,7 +22,7 @@ class RouterApi {
 
  private:
   void list(RouteCall call);
-  void answer_list(const ExchangePtr& exchange);
+  void answer_list(const ExchangePtr& exchange, const tenants::KeyPtr& key);
   void load(RouteCall call);
   void unload(RouteCall call);
   void props(RouteCall call);

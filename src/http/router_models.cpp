@@ -1,5 +1,6 @@
 #include "http/router_models.h"
 
+#include <algorithm>
 #include <set>
 
 namespace switchyard::http {
@@ -36,6 +37,25 @@ const engine::ArgMap& args_of(const models::ModelStatus& model, const models::Ve
     if (spec.version == version.ref.version) return spec.args;
   }
   return kNone;
+}
+
+/// Calls `use(model, version, id)` for each version with the id that requests use for it.
+void for_each_version(const std::vector<models::ModelStatus>& models,
+                      const std::vector<traffic::Alias>& names, const auto& use) {
+  std::map<std::string_view, models::VersionRef> meant;
+  for (const auto& name : names) meant[name.name] = name.to;
+  for (const auto& model : models) {
+    const auto means = meant.find(model.definition->id);
+    for (auto version = model.versions.rbegin(); version != model.versions.rend(); ++version) {
+      const bool is_default =
+          means == meant.end() ? version == model.versions.rbegin() : version->ref == means->second;
+      use(model, *version, is_default ? model.definition->id : version->ref.to_string());
+    }
+  }
+}
+
+std::string list_text(ArrayText data) {
+  return R"({"data":)" + std::move(data).take() + R"(,"object":"list"})";
 }
 
 }  // namespace
@@ -98,20 +118,47 @@ std::string router_list(const std::vector<models::ModelStatus>& models,
                         const std::vector<traffic::Alias>& names, const std::vector<Json>& further,
                         std::int64_t now) {
   ArrayText data;
-  std::map<std::string_view, models::VersionRef> meant;
-  for (const auto& name : names) meant[name.name] = name.to;
-  for (const auto& model : models) {
-    const auto means = meant.find(model.definition->id);
-    for (auto version = model.versions.rbegin(); version != model.versions.rend(); ++version) {
-      const bool is_default =
-          means == meant.end() ? version == model.versions.rbegin() : version->ref == means->second;
-      data.add(router_entry(model, *version, is_default ? model.definition->id : version->ref.to_string(),
-                            names, now));
-    }
-  }
+  for_each_version(models, names, [&](const auto& model, const auto& version, const std::string& id) {
+    data.add(router_entry(model, version, id, names, now));
+  });
   for (const Json& entry : further) data.add(entry);
-  return R"({"data":)" + std::move(data).take() + R"(,"object":"list"})";
+  return list_text(std::move(data));
 }
+
+std::string tenant_list(const std::vector<models::ModelStatus>& models,
+                        const std::vector<traffic::Alias>& names, const std::vector<Json>& further,
+                        const tenants::KeySettings& key, std::int64_t now) {
+  const auto may = [&](const std::string& name) {
+    return !key.aliases.contains(name) && tenants::may_ask_for(key, name);
+  };
+  ArrayText data;
+  for_each_version(models, names, [&](const auto& model, const auto& version, const std::string& id) {
+    const auto add = [&](const std::string& name) {
+      Json entry = router_entry(model, version, name, names, now);
+      Json known = Json::array();
+      for (const Json& alias : entry["aliases"]) {
+        if (name == id && may(alias)) known.push_back(alias);
+      }
+      entry["aliases"] = std::move(known);
+      data.add(entry);
+    };
+    const bool by_id = may(id);
+    if (by_id) add(id);
+    for (const auto& name : names) {
+      if (!by_id && name.to == version.ref && name.name != id && may(name.name)) add(name.name);
+    }
+    for (const auto& [own, target] : key.aliases) {
+      const auto meant = std::ranges::find(names, target, &traffic::Alias::name);
+      const bool is_it = target == id || target == version.ref.to_string() ||
+                         (meant != names.end() && meant->to == version.ref);
+      if (is_it) add(own);
+    }
+  });
+  for (const Json& entry : further) data.add(entry);
+  return list_text(std::move(data));
+}
+
+Json empty_list() { return {{"models", Json::array()}, {"object", "list"}, {"data", Json::array()}}; }
 
 std::optional<Json> single_list(const models::ModelStatus& model, const models::VersionStatus& version,
                                 std::int64_t now) {

@@ -8,6 +8,7 @@
 
 #include "http/json.h"
 #include "models/types.h"
+#include "tenants/key.h"
 #include "traffic/types.h"
 
 // Models as llama-server's router shows them. Pure functions.
@@ -29,6 +30,15 @@ namespace switchyard::http {
 [[nodiscard]] std::string router_list(const std::vector<models::ModelStatus>& models,
                                       const std::vector<traffic::Alias>& names,
                                       const std::vector<Json>& further, std::int64_t now);
+
+/// What a key sees of them: what it may ask for, each by a name that it may say, and its own aliases.
+[[nodiscard]] std::string tenant_list(const std::vector<models::ModelStatus>& models,
+                                      const std::vector<traffic::Alias>& names,
+                                      const std::vector<Json>& further, const tenants::KeySettings& key,
+                                      std::int64_t now);
+
+/// Of a one-model server, for a key that may not use that model.
+[[nodiscard]] Json empty_list();
 
 /// What a one-model llama-server says of its model; none before its first load.
 [[nodiscard]] std::optional<Json> single_list(const models::ModelStatus& model,

@@ -34,6 +34,8 @@ struct Request {
   Headers headers;
   std::string body;
   std::string remote;  ///< "127.0.0.1:50312" or "unix"
+  /// The server has no room for this connection: it is there for a short answer, and closes after it.
+  bool crowded = false;
 
   [[nodiscard]] std::string header(std::string_view name) const;
   /// First value of a query parameter or `otherwise`.
@@ -90,18 +92,22 @@ struct ServerOptions {
   std::string tls_key_file;  ///< both or none; for every host, Unix sockets too
   std::string tls_cert_file;
   ByteSize max_body = ByteSize::mib(512);
+  ByteSize max_bodies = ByteSize::gib(1);  ///< of all requests at once; never less than one may have
   ByteSize max_header = ByteSize(64 << 10);
   std::chrono::seconds header_timeout{30};   ///< slow-loris: for a whole head, between parts of a body
   std::chrono::seconds idle_timeout{600};    ///< keep-alive connection without a request
   std::chrono::seconds write_timeout{3600};  ///< a reader that takes nothing at all
+  std::uint64_t descriptors = 0;             ///< that this process may have; 0: its limit
   /// Body for an error found before any handler ran (bad request line, body too large, ...).
   std::function<Response(int status, std::string_view what)> error_response;
 };
 
 /// Listens and speaks HTTP/1.1 with keep-alive that is kept: a connection is closed only when the
-/// client asks, the request was malformed, or it idled. One event-loop thread holds all sockets; each
-/// method may be called from any thread but that one, so not from a handler or a callback. Destroying
-/// it closes everything; exchanges may outlive it, and are then those of clients that have gone.
+/// client asks, the request was malformed, it idled, or its place is needed: then those go that have been
+/// idle or in a head for longest, and a new connection that finds no such one is `crowded`. One event-loop
+/// thread holds all sockets; each method may be called from any thread but that one, so not from a handler or
+/// a callback. Destroying it closes everything; exchanges may outlive it, and are then those of clients that
+/// have gone.
 class Server {
  public:
   /// Binds and listens; requests are answered from here on. Errors: kInvalidArgument (address, TLS
@@ -116,6 +122,8 @@ class Server {
   virtual void stop_accepting() = 0;
   /// Blocks until every exchange has been answered, at most `bound`; true when all were. Then closes all.
   virtual bool shutdown(std::chrono::milliseconds bound) = 0;
+  /// Calls `done` on the loop thread when its turn comes: proof that the loop goes round. Never waits.
+  virtual void pulse(std::function<void()> done) = 0;
   struct Stats {
     std::uint64_t connections = 0;
     std::uint64_t requests = 0;

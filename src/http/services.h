@@ -3,12 +3,16 @@
 #include <memory>
 
 #include "base/executor.h"
+#include "base/gate.h"
 #include "engine/api/process_routes.h"
+#include "experiments/recorder.h"
 #include "gateway/gateway.h"
+#include "health/monitor.h"
 #include "http/app.h"
-#include "http/gate.h"
 #include "models/manager.h"
 #include "telemetry/event_bus.h"
+#include "tenants/tenants.h"
+#include "traffic/canaries.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::http {
@@ -19,6 +23,10 @@ struct Services {
   const LiveSettings& live;
   models::Manager& manager;
   traffic::Switcher& switcher;
+  traffic::Canaries& canaries;
+  tenants::Tenants& tenants;
+  health::Monitor& monitor;
+  experiments::Recorder& experiments;
   telemetry::EventBus& events;
   gateway::Gateway& gateway;
   Executor& executor;  ///< for what may block

@@ -4,12 +4,14 @@
 
 #include "http/errors.h"
 #include "http/openai.h"
+#include "http/own_conversation.h"
 
 namespace switchyard::http {
 namespace {
 
 /// What llama.cpp found, under the ids that clients gave; of each conversation its newest stream.
-std::string with_plain_ids(const std::string& found, const gateway::StreamOwners& streams) {
+std::string with_plain_ids(const std::string& found, const gateway::StreamOwners& streams,
+                           const tenants::KeyPtr& asking) {
   const Json all = Json::parse(found, nullptr, false);
   if (!all.is_array()) return found;
   Json list = Json::array();
@@ -17,7 +19,7 @@ std::string with_plain_ids(const std::string& found, const gateway::StreamOwners
     const std::string key = stream.value("conversation_id", "");
     const std::string conversation(gateway::conversation_of(key));
     if (key != streams.newest_key(conversation)) continue;
-    stream["conversation_id"] = conversation;
+    stream["conversation_id"] = without_owner(asking, conversation);
     list.push_back(std::move(stream));
   }
   return to_text(list);
@@ -26,14 +28,16 @@ std::string with_plain_ids(const std::string& found, const gateway::StreamOwners
 }  // namespace
 
 void StreamsApi::add_routes(Router& router) {
-  router.add("GET", "/v1/stream", [this](RouteCall call) { read(std::move(call)); });
-  router.add("POST", "/v1/streams/lookup", [this](RouteCall call) { lookup(std::move(call)); });
-  router.add("DELETE", "/v1/stream", [this](RouteCall call) { stop(std::move(call)); });
+  router.add("GET", "/v1/stream", [this](RouteCall call) { read(std::move(call)); }, Access::kInference);
+  router.add(
+      "POST", "/v1/streams/lookup", [this](RouteCall call) { lookup(std::move(call)); }, Access::kInference);
+  router.add("DELETE", "/v1/stream", [this](RouteCall call) { stop(std::move(call)); }, Access::kInference);
 }
 
 void StreamsApi::read(RouteCall call) {
   engine::Request request = engine_request(call);
-  if (const std::string conversation = call.request().param("conv_id"); !conversation.empty()) {
+  if (const std::string conversation = own_conversation(call.key, call.request().param("conv_id"));
+      !conversation.empty()) {
     if (services_.gateway.conversation_is_held(conversation)) {
       return call.exchange->respond(
           error_reply({ErrorCode::kUnavailable, "Stream owner model is loading, retry later"}));
@@ -56,16 +60,19 @@ void StreamsApi::lookup(RouteCall call) {
   if (const auto ids = body->find("conversation_ids"); ids != body->end() && ids->is_array()) {
     for (const Json& id : *ids) {
       if (!id.is_string() || id.get_ref<const std::string&>().empty()) continue;
-      for (auto& key : streams.keys_to_look_up(id.get<std::string>())) keys.push_back(std::move(key));
+      for (auto& key : streams.keys_to_look_up(own_conversation(call.key, id.get<std::string>())))
+        keys.push_back(std::move(key));
     }
   }
   request.body = to_text({{"conversation_ids", std::move(keys)}});
-  pass_on(std::move(call), std::move(request),
-          [&streams](const std::string& found) { return with_plain_ids(found, streams); });
+  EngineSink::Rewrite rewrite = [&streams, key = call.key](const std::string& found) {
+    return with_plain_ids(found, streams, key);
+  };
+  pass_on(std::move(call), std::move(request), std::move(rewrite));
 }
 
 void StreamsApi::stop(RouteCall call) {
-  std::string conversation = call.request().param("conv_id");
+  std::string conversation = own_conversation(call.key, call.request().param("conv_id"));
   if (conversation.empty()) {
     engine::Request request = engine_request(call);
     return pass_on(std::move(call), std::move(request));

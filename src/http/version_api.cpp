@@ -52,8 +52,7 @@ Result<NewVersion> read_new_version(const RouteCall& call) {
   auto args = read_args(*body);
   if (!args) return std::unexpected(args.error());
   version.args = std::move(*args);
-  const std::string& remote = call.request().remote;
-  version.who = remote.empty() ? "api" : "api from " + remote.substr(0, remote.rfind(':'));
+  version.who = call.who();
   return version;
 }
 
@@ -61,12 +60,14 @@ Result<NewVersion> read_new_version(const RouteCall& call) {
 
 void VersionApi::add_routes(Router& router) {
   const std::string all = "/admin/v1/models/:id/versions";
-  router.add("GET", all, [this](RouteCall call) { run(std::move(call), &VersionApi::list); });
-  router.add("POST", all, [this](RouteCall call) { run(std::move(call), &VersionApi::add); });
-  router.add("GET", all + "/:version",
-             [this](RouteCall call) { run(std::move(call), &VersionApi::describe); });
-  router.add("DELETE", all + "/:version",
-             [this](RouteCall call) { run(std::move(call), &VersionApi::remove); });
+  router.add("GET", all, [this](RouteCall call) { run(std::move(call), &VersionApi::list); }, Access::kRead);
+  router.add("POST", all, [this](RouteCall call) { run(std::move(call), &VersionApi::add); }, Access::kAdmin);
+  router.add(
+      "GET", all + "/:version", [this](RouteCall call) { run(std::move(call), &VersionApi::describe); },
+      Access::kRead);
+  router.add(
+      "DELETE", all + "/:version", [this](RouteCall call) { run(std::move(call), &VersionApi::remove); },
+      Access::kAdmin);
 }
 
 void VersionApi::run(RouteCall call, void (VersionApi::*work)(const RouteCall&)) {
@@ -88,7 +89,7 @@ Result<std::string> VersionApi::model_of(const RouteCall& call) const {
 Json VersionApi::version_json(const registry::VersionInfo& info) const {
   Json names = Json::array();
   for (const auto& name : services_.switcher.names()) {
-    if (name.to == info.ref) names.push_back(name.name);
+    if (means(name, info.ref)) names.push_back(name.name);
   }
   const auto standing = services_.manager.standing(info.ref);
   return Json{{"id", info.ref.to_string()},

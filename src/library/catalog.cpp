@@ -36,6 +36,8 @@ Result<engine::ModelSpec> make_spec(const ModelConfig& config) {
     spec.args[arg->name] = arg->value;
   }
   spec.args["model"] = file.string();
+  static_assert(static_cast<int>(Isolation::kProcess) == static_cast<int>(engine::Isolation::kProcess));
+  spec.isolation = static_cast<engine::Isolation>(config.isolation);
   return spec;
 }
 

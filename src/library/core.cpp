@@ -202,7 +202,7 @@ std::map<std::string, std::string> Core::aliases() const {
 Result<VersionRef> Core::route(const std::string& name, const std::stop_token& stop) {
   const auto outcome = std::make_shared<Outcome>();
   const auto routed = std::make_shared<VersionRef>();
-  switcher_.route(name, [outcome, routed](const Result<VersionRef>& ref) {
+  switcher_.route(name, {}, [outcome, routed](const Result<VersionRef>& ref) {
     if (ref) *routed = *ref;
     outcome->set(ref ? Status() : Status(std::unexpected(ref.error())));
   });

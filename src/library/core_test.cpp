@@ -48,6 +48,7 @@ class FakeEngine final : public engine::Engine {
   std::string info_json() const override { return "{}"; }
   std::string props_json() override { return "{}"; }
   std::shared_ptr<engine::Weights> weights() override { return std::make_shared<FakeWeights>(); }
+  Status probe(std::chrono::milliseconds) override { return {}; }
 
  private:
   std::string says_;

@@ -40,6 +40,7 @@ Result<Lease::Reply> Lease::post(std::string_view path, std::string json_body,
   } else {
     reply.body = answer->take_body();
   }
+  if (const Error* const failed = answer->failure()) return std::unexpected(*failed);
   if (said_stop->load()) return fail(ErrorCode::kCancelled, "the reply was stopped by its reader");
   // A handler that was stopped leaves a stream without an end, or no body at all.
   if (revoked.stop_requested() && (answer->is_stream() || reply.body.empty()))

@@ -45,7 +45,7 @@ Result<ModelManager> ModelManager::create(ModelManagerOptions options) {
   loader.conversations.memory = limits.conversations;
   loader.conversations.disk = options.conversations_disk;
   return ModelManager(
-      std::make_shared<library::Core>(engine::make_in_process_loader(std::move(loader)), limits, state_path));
+      std::make_shared<library::Core>(engine::make_loader(std::move(loader)), limits, state_path));
 }
 
 ModelManager::ModelManager(std::shared_ptr<library::Core> core) : core_(std::move(core)) {}

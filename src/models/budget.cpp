@@ -49,6 +49,13 @@ Charge parked_charge(const engine::Inspection& inspection) {
   return charge;
 }
 
+Charge without_copies(Charge parked) {
+  if (const auto host = parked.devices.find("host"); host != parked.devices.end()) {
+    at(host->second, MemoryKind::kWeightsPrivate) = ByteSize();
+  }
+  return parked;
+}
+
 Usage::Devices Usage::shared_part(const std::string& weights_key) const {
   Devices most;
   const auto sharers = sharers_.find(weights_key);

@@ -38,6 +38,8 @@ struct Charge {
 /// And while parked: vocabulary, private weights, mapped weights on devices other than the host. Those
 /// on the host are clean pages that parking gives back.
 [[nodiscard]] Charge parked_charge(const engine::Inspection& inspection);
+/// The same where the host's private weights were given back, too (engine::Weights::copies_dropped).
+[[nodiscard]] Charge without_copies(Charge parked);
 
 /// Most bytes per device; a device that is not named has no bound.
 using Budgets = std::map<std::string, ByteSize>;

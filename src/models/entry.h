@@ -62,13 +62,15 @@ struct Entry {
   bool pinned = false;
 
   Lifecycle life;
-  TimePoint since;                  ///< of the state
-  bool listed = false;              ///< among the manager's active ones
-  bool gone = false;                ///< no longer in the catalog: freed as soon as nobody uses it
-  std::shared_ptr<Entry> replaces;  ///< must have left memory before this one loads, but see below
-  bool hands_weights_over = false;  ///< gone, and replaced by other settings of the same file: leaves its
-                                    ///< weights in memory until that one is hot or has failed
-  bool silent = false;              ///< gone, and its name's news are its successor's
+  TimePoint since;                   ///< of the state
+  bool listed = false;               ///< among the manager's active ones
+  bool gone = false;                 ///< no longer in the catalog: freed as soon as nobody uses it
+  std::shared_ptr<Entry> replaces;   ///< must have left memory before this one loads, but see below
+  bool hands_weights_over = false;   ///< gone, and replaced by other settings of the same file: leaves its
+                                     ///< weights in memory until that one is hot or has failed
+  bool silent = false;               ///< gone, and its name's news are its successor's
+  std::optional<TimePoint> lost_at;  ///< gone, because it is broken: given up if it has not left by then
+  bool lost = false;                 ///< given up: what it takes is nobody's any more
 
   std::vector<std::shared_ptr<Waiter>> waiters;  ///< oldest first
   std::vector<Leaver> on_left;                   ///< park(), unload() and leave() in progress
@@ -81,20 +83,23 @@ struct Entry {
   MemoryReservation reservation;
 
   std::unique_ptr<engine::Engine> engine;
+  std::shared_ptr<const engine::LoopActivity> activity;  ///< the engine's
   std::shared_ptr<engine::Weights> weights;
   std::shared_ptr<const std::string> info_json;
   std::shared_ptr<const std::string> props_json;
   std::uint32_t leases = 0;
-  std::uint32_t keeps = 0;         ///< stays hot meanwhile, whoever waits for room
-  bool uses_pages = false;         ///< an engine of these weights exists or is being made
-  bool leaving = false;            ///< its memory is being freed
-  bool weights_were_held = false;  ///< the last load came from parked
-  std::stop_source revoke{std::nostopstate};
+  std::uint32_t keeps = 0;                 ///< stays hot meanwhile, whoever waits for room
+  bool uses_pages = false;                 ///< an engine of these weights exists or is being made
+  bool leaving = false;                    ///< its memory is being freed
+  bool weights_were_held = false;          ///< the last load came from parked
+  std::shared_ptr<Revocation> revocation;  ///< of the engine's leases
   std::stop_source stop_load{std::nostopstate};
   std::unique_ptr<Drain> drain;
 
+  bool quarantined = false;  ///< at rest, or soon so, and not to be loaded: `error` says why
   std::unique_ptr<const Error> error;
-  std::uint32_t failures = 0;
+  std::uint32_t failures = 0;  ///< loads in a row
+  std::uint32_t breaks = 0;    ///< engines in a row
   std::optional<TimePoint> retry_at;
   std::unique_ptr<const engine::LoadProgress> progress;
   TimePoint progress_told;
@@ -109,6 +114,7 @@ struct Entry {
   /// Whether one that replaces it may not load yet. What uses the same weights loads beside replies that
   /// still run; while none does it waits, because an engine's end gives back its conversations.
   [[nodiscard]] bool in_the_way() const {
+    if (lost) return false;
     if (!hands_weights_over) return !at_rest();
     return !at_rest() && state() != State::kParked && leases == 0;
   }
@@ -120,6 +126,11 @@ struct Entry {
   [[nodiscard]] std::shared_ptr<const Footprint> footprint() const {
     if (inspection == nullptr) return nullptr;
     return std::make_shared<const Footprint>(hot_charge(*inspection), parked_charge(*inspection));
+  }
+  /// What it takes while parked, now that it is.
+  [[nodiscard]] Charge charge_as_parked() const {
+    Charge parked = parked_charge(*inspection);
+    return weights != nullptr && weights->copies_dropped() ? without_copies(std::move(parked)) : parked;
   }
   /// What the next return is expected to take: as long as the last one, or a guess by the file's size.
   [[nodiscard]] Duration time_to_come_back() const {

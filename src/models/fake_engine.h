@@ -42,9 +42,49 @@ class FakeWorld {
   void set_inspection(const std::string& model, engine::Inspection inspection) {
     with([&] { inspections_[model] = std::move(inspection); });
   }
+  /// From now on parking gives private copies back, too.
+  void drop_copies() { drops_copies_ = true; }
   /// Called inside load() on its thread, before its outcome is decided: a latch, a clock's advance.
   void during_load(std::function<void(const std::string&, std::stop_token)> hook) {
     with([&] { hook_ = std::move(hook); });
+  }
+
+  /// Called at the end of a load that has succeeded, when its engine is there.
+  void after_load(std::function<void(const std::string&)> hook) {
+    with([&] { after_ = std::move(hook); });
+  }
+
+  /// Engines that abort() does not end.
+  void get_stuck(const std::string& model, bool stuck) {
+    with([&] { stuck_[model] = stuck; });
+  }
+
+  /// What probes of its engines do, on their thread.
+  void answer_probes(const std::string& model, std::function<Status()> answer) {
+    with([&] { probes_[model] = std::move(answer); });
+  }
+  Status probed(const std::string& model) {
+    const auto answer = with([&] {
+      ++probe_counts_[model];
+      return probes_[model];
+    });
+    return answer ? answer() : Status{};
+  }
+  int probes(const std::string& model) const {
+    return with([&] { return count(probe_counts_, model); });
+  }
+  /// That of its engines, for a test to beat.
+  std::shared_ptr<engine::LoopActivity> activity(const std::string& model) {
+    return with([&] {
+      auto& activity = activities_[model];
+      if (activity == nullptr) activity = std::make_shared<engine::LoopActivity>();
+      return activity;
+    });
+  }
+  /// The weights of a model that are in memory now are gone, as when a process dies.
+  void lose(const std::string& model) {
+    auto lost = with([&] { return std::exchange(lost_[model], std::stop_source()); });
+    lost.request_stop();
   }
 
   int loads(const std::string& model) const {
@@ -58,6 +98,10 @@ class FakeWorld {
   }
   std::vector<std::string> forgotten() const {
     return with([&] { return forgotten_; });
+  }
+  /// Keys of weights that were given up.
+  std::vector<std::string> abandoned() const {
+    return with([&] { return abandoned_; });
   }
   std::vector<std::string> prefetched() const {
     return with([&] { return prefetched_; });
@@ -79,26 +123,43 @@ class FakeWorld {
   std::map<std::string, std::optional<Error>> bad_files_, bad_loads_;
   std::map<std::string, engine::Inspection> inspections_;
   std::function<void(const std::string&, std::stop_token)> hook_;
+  std::function<void(const std::string&)> after_;
   std::map<std::string, int> loads_, inspected_, alive_;
+  std::map<std::string, bool> stuck_;
+  std::map<std::string, std::function<Status()>> probes_;
+  std::map<std::string, int> probe_counts_;
+  std::map<std::string, std::shared_ptr<engine::LoopActivity>> activities_;
+  std::map<std::string, std::stop_source> lost_;
   std::map<std::string, int> engines_by_key_;
   std::set<std::string> loading_;
-  std::vector<std::string> forgotten_, prefetched_;
+  std::vector<std::string> forgotten_, prefetched_, abandoned_;
   std::atomic<int> pages_released_ = 0;
+  std::atomic<bool> drops_copies_ = false;
   std::atomic<int> wrongs_ = 0;
 };
 
 class FakeWeights final : public engine::Weights {
  public:
-  FakeWeights(FakeWorld& world, std::string key) : world_(world), key_(std::move(key)) {}
+  FakeWeights(FakeWorld& world, const std::string& model, std::string key)
+      : world_(world),
+        key_(std::move(key)),
+        lost_(world_.with([&] { return world_.lost_[model].get_token(); })) {}
   ByteSize release_pages() override {
     ++world_.pages_released_;
     if (world_.with([&] { return FakeWorld::count(world_.engines_by_key_, key_); }) != 0) ++world_.wrongs_;
     return ByteSize::mib(1);
   }
+  [[nodiscard]] bool copies_dropped() const override { return world_.drops_copies_; }
+  [[nodiscard]] std::stop_token lost() const override { return lost_; }
+  [[nodiscard]] Error why_lost() const override { return {ErrorCode::kUnavailable, "its process died"}; }
+  void abandon() override {
+    world_.with([&] { world_.abandoned_.push_back(key_); });
+  }
 
  private:
   FakeWorld& world_;
   const std::string key_;
+  const std::stop_token lost_;
 };
 
 class FakeEngine final : public engine::Engine {
@@ -107,7 +168,7 @@ class FakeEngine final : public engine::Engine {
       : world_(world),
         model_(std::move(model)),
         key_(std::move(key)),
-        weights_(std::make_shared<FakeWeights>(world, key_)) {
+        weights_(std::make_shared<FakeWeights>(world, model_, key_)) {
     world_.with([&] { ++world_.alive_[model_]; });
   }
   ~FakeEngine() override {
@@ -126,6 +187,12 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] std::string props_json() override { return "{}"; }
   [[nodiscard]] std::shared_ptr<engine::Weights> weights() override { return weights_; }
 
+  [[nodiscard]] Status probe(std::chrono::milliseconds) override { return world_.probed(model_); }
+  [[nodiscard]] std::shared_ptr<const engine::LoopActivity> activity() const override { return activity_; }
+  [[nodiscard]] bool abort(std::chrono::milliseconds) override {
+    return world_.with([&] { return !world_.stuck_[model_]; });
+  }
+
   /// For the time between them the engine must not be destroyed.
   void begin_use() { ++users_; }
   void end_use() { --users_; }
@@ -135,6 +202,7 @@ class FakeEngine final : public engine::Engine {
   const std::string model_;
   const std::string key_;
   const std::shared_ptr<engine::Weights> weights_;
+  const std::shared_ptr<engine::LoopActivity> activity_ = world_.activity(model_);
   std::atomic<int> users_ = 0;
 };
 
@@ -196,7 +264,9 @@ class FakeLoader final : public engine::EngineLoader {
       return std::unexpected(*error);
     }
     progress({"warmup", {"text_model", "warmup"}, 1});
-    return std::make_unique<FakeEngine>(world_, spec.model, inspection.weights_key);
+    auto engine = std::make_unique<FakeEngine>(world_, spec.model, inspection.weights_key);
+    if (const auto after = world_.with([&] { return world_.after_; })) after(spec.model);
+    return engine;
   }
   void prefetch(const engine::ModelSpec& spec, std::stop_token) override {
     world_.with([&] { world_.prefetched_.push_back(spec.model); });

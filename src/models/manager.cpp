@@ -17,7 +17,8 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   entry_ = std::exchange(other.entry_, nullptr);
   engine_ = std::exchange(other.engine_, nullptr);
   ref_ = std::move(other.ref_);
-  revoked_ = std::move(other.revoked_);
+  use_ = other.use_;
+  revocation_ = std::move(other.revocation_);
   return *this;
 }
 
@@ -25,8 +26,8 @@ void Lease::release() {
   Manager* const manager = std::exchange(manager_, nullptr);
   if (manager == nullptr) return;
   engine_ = nullptr;
-  revoked_ = {};
-  manager->impl_->give_back(*std::exchange(entry_, nullptr));
+  revocation_ = nullptr;
+  manager->impl_->give_back(*std::exchange(entry_, nullptr), use_);
 }
 
 AcquireTicket::AcquireTicket() = default;
@@ -78,6 +79,11 @@ Result<VersionRef> Manager::resolve(std::string_view name) const { return impl_-
 std::vector<ModelStatus> Manager::list() const { return impl_->list(); }
 Result<ModelStatus> Manager::describe(std::string_view model_id) const { return impl_->describe(model_id); }
 std::optional<Standing> Manager::standing(const VersionRef& ref) const { return impl_->standing(ref); }
+std::vector<RunningEngine> Manager::running() const { return impl_->running(); }
+std::optional<HealthSettings> Manager::health_settings(std::string_view model_id) const {
+  return impl_->health_settings(model_id);
+}
+bool Manager::can_answer() const { return impl_->can_answer(); }
 std::vector<Resident> Manager::residents() const { return impl_->residents(); }
 std::map<std::string, std::vector<std::string>> Manager::versions() const { return impl_->versions(); }
 Counters Manager::counters() const { return impl_->counters(); }
@@ -139,7 +145,16 @@ void Manager::inspect(const VersionRef& ref, std::function<void(Result<engine::I
 Result<Preview> Manager::preview(const VersionRef& ref, const PreviewOptions& options) const {
   return impl_->preview(ref, options);
 }
+Status Manager::mark_broken(const VersionRef& ref, const Error& why, const engine::Engine* only) {
+  return impl_->mark_broken(ref, why, only);
+}
+Status Manager::quarantine(const VersionRef& ref, const std::string& reason) {
+  return impl_->quarantine(ref, reason);
+}
+Status Manager::end_quarantine(const VersionRef& ref) { return impl_->end_quarantine(ref); }
 Status Manager::pin(std::string_view model_id, bool pinned) { return impl_->pin(model_id, pinned); }
+Manager::Shed Manager::shed(ByteSize bytes) { return impl_->shed(bytes); }
+void Manager::pulse(std::function<void()> done) { impl_->pulse(std::move(done)); }
 void Manager::tick() { impl_->tick(); }
 void Manager::begin_shutdown() { impl_->begin_shutdown(); }
 void Manager::drain_all(Duration bound) { impl_->drain_all(bound); }

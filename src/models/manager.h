@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,9 +23,22 @@ class Manager;
 struct Entry;
 struct Waiter;
 
+/// Asks the holders of an engine's leases to end soon with an error. Any thread.
+struct Revocation {
+  std::stop_source stop;
+  Error why = {};                    ///< it is broken; set before that
+  std::atomic<bool> broken = false;  ///< set before the stop: the engine is no use any more
+};
+
+/// What a lease is for.
+enum class Use : std::uint8_t {
+  kUser,
+  kProbe,  ///< is no use: the version's idle time goes on
+};
+
 /// A hold on a hot engine: while it lives the engine is neither parked nor unloaded. Move-only; any
 /// thread. `revoked()` asks its holder to end soon with an error (a drain's bound has passed, forced
-/// unload, shutdown); the engine still waits for the lease to be destroyed.
+/// unload, shutdown, a broken engine); the engine still waits for the lease to be destroyed.
 class Lease {
  public:
   Lease() = default;
@@ -35,7 +49,15 @@ class Lease {
 
   [[nodiscard]] engine::Engine& engine() const { return *engine_; }
   [[nodiscard]] const VersionRef& version() const { return ref_; }
-  [[nodiscard]] std::stop_token revoked() const { return revoked_; }
+  [[nodiscard]] std::stop_token revoked() const {
+    return revocation_ == nullptr ? std::stop_token() : revocation_->stop.get_token();
+  }
+  /// Whether its engine has been given up, which is known as soon as Manager::mark_broken() has returned.
+  [[nodiscard]] bool broken() const { return revocation_ != nullptr && revocation_->broken; }
+  /// What was said of it then.
+  [[nodiscard]] std::optional<Error> why_broken() const {
+    return broken() ? std::optional(revocation_->why) : std::nullopt;
+  }
   /// Gives it back early. The destructor does the same.
   void release();
 
@@ -45,7 +67,8 @@ class Lease {
   Entry* entry_ = nullptr;
   engine::Engine* engine_ = nullptr;
   VersionRef ref_;
-  std::stop_token revoked_;
+  Use use_ = Use::kUser;
+  std::shared_ptr<const Revocation> revocation_;
 };
 
 /// Forgets a waiting acquire when destroyed or cancelled: its callback is then not called any more
@@ -91,6 +114,7 @@ enum class MakeHot : std::uint8_t {
 
 struct AcquireOptions {
   MakeHot make_hot = MakeHot::kAnything;
+  Use use = Use::kUser;
   std::optional<Duration> timeout = {};  ///< gives kTimeout to the waiter; none = waits for the load
   bool ends_unwanted_load = false;       ///< cancelled as the last who waits, its load is cancelled too
 };
@@ -116,7 +140,8 @@ struct LeaveOptions {
 struct Counters {
   std::uint64_t loads_ok = 0, loads_cancelled = 0;
   std::uint64_t loads_failed = 0;                  ///< those of bad files and of what can never fit, too
-  std::map<std::string, std::uint64_t> evictions;  ///< by reason: "models_max", "memory", "idle", "request"
+  std::map<std::string, std::uint64_t> evictions;  ///< by reason: "models_max", "memory", "idle", "request",
+                                                   ///< "switch", "pressure"
 };
 
 /// Decides which versions are in memory and moves them there and away. All methods: any thread.
@@ -168,6 +193,13 @@ class Manager {
   [[nodiscard]] Result<ModelStatus> describe(std::string_view model_id) const;
   /// Of one version, without the rest; nothing when it is not catalogued.
   [[nodiscard]] std::optional<Standing> standing(const VersionRef& ref) const;
+  /// Hot and draining ones, but for those that are broken.
+  [[nodiscard]] std::vector<RunningEngine> running() const;
+  /// Of a model; nothing when it is not catalogued.
+  [[nodiscard]] std::optional<HealthSettings> health_settings(std::string_view model_id) const;
+  /// Whether there is a version that a request may have: one that is neither failed nor quarantined. True of
+  /// an empty catalog.
+  [[nodiscard]] bool can_answer() const;
   /// What is hot or parked, the most recently used first; what is on its way there or from there counts
   /// as where it was.
   [[nodiscard]] std::vector<Resident> residents() const;
@@ -219,13 +251,39 @@ class Manager {
   Status park(const VersionRef& ref, Done done = {});
   /// parked -> hot; kConflict from any other state but hot.
   Status resume(const VersionRef& ref, Done done = {});
+  /// What is in memory of this version is broken (a dead worker, a stuck decode): its leases are revoked as
+  /// broken, its state is failed with `why`, and what waited for it goes on waiting. It is destroyed once its
+  /// leases are back; an engine that does not end within Limits::lost_after keeps its bytes of the budget.
+  /// Loads again on demand, beside what is left of it where there is room: the first time at once, again
+  /// and again with the backoff of failed loads, until it has stayed hot for retry_backoff_most.
+  /// `only`, where given, is the engine that broke: another one that has taken its place is left alone.
+  /// Errors: kNotFound; kConflict where there is no such thing in memory.
+  Status mark_broken(const VersionRef& ref, const Error& why, const engine::Engine* only = nullptr);
+  /// It is not loaded any more, by nobody: who waits and who asks gets kUnavailable with `reason`. A load in
+  /// progress is cancelled. Ends by end_quarantine(), or with a change of its file or settings. Errors:
+  /// kNotFound; kConflict where it is in memory.
+  Status quarantine(const VersionRef& ref, const std::string& reason);
+  /// Errors: kNotFound; kConflict where it is not quarantined.
+  Status end_quarantine(const VersionRef& ref);
   /// Never evicted, parked or unloaded by the manager itself while pinned.
   Status pin(std::string_view model_id, bool pinned);
+
+  /// Unloads parked versions, then idle hot ones, until `bytes` of the host's memory are on their way to be
+  /// freed; one at least where there is one. None that is leased, pinned, kept or waited for. For when the
+  /// machine runs out of memory, whatever the budget says.
+  struct Shed {
+    std::vector<VersionRef> versions;  ///< that leave, in the order in which they were chosen
+    ByteSize bytes;
+  };
+  Shed shed(ByteSize bytes);
 
   // ---- time --------------------------------------------------------------------------------
   /// Does what is due now (idle parks, waits that ran out, retries). Called by an own thread unless
   /// Dependencies::own_timer is false.
   void tick();
+  /// Calls `done` soon, on whatever thread delivers for the manager, once its timer has come round: proof
+  /// that neither hangs. From tick() where there is no own timer.
+  void pulse(std::function<void()> done);
   /// Refuses new acquires with kUnavailable from now on; what is held goes on, down to the inspection and
   /// the load that it waits for. Inspections that nobody waits for are stopped, preloads given up.
   void begin_shutdown();

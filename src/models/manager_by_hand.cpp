@@ -1,12 +1,15 @@
 #include <utility>
 
 #include "base/free_memory.h"
+#include "models/eviction.h"
 #include "models/manager_impl.h"
 
 // Residency by hand, pins, time and the end.
 
 namespace switchyard::models {
 namespace {
+
+constexpr std::chrono::seconds kAbortAtTheEnd{1};
 
 Error cancelled_by_unload(const Entry& entry) {
   return {ErrorCode::kCancelled, "model '" + entry.ref.to_string() + "' was unloaded"};
@@ -25,7 +28,7 @@ Manager::Impl::Impl(Manager& self, Dependencies dependencies, Limits limits)
 
 Manager::Impl::~Impl() {
   stop_inspections_.request_stop();
-  std::vector<std::unique_ptr<engine::Engine>> engines;
+  std::vector<std::unique_ptr<engine::Engine>> engines, broken;
   std::vector<std::shared_ptr<engine::Weights>> weights;
   {
     const MutexLock lock(mutex_);
@@ -40,12 +43,16 @@ Manager::Impl::~Impl() {
     deliver();
     while (tasks_ > 0 || leases_ > 0 || delivering_ || !outbox_.empty()) idle_.wait(mutex_);
     for (const EntryPtr& entry : active_) {
-      engines.push_back(std::move(entry->engine));
+      auto& kind = entry->lost_at ? broken : engines;
+      if (entry->engine != nullptr) kind.push_back(std::move(entry->engine));
       weights.push_back(std::move(entry->weights));
       entry->reservation.release();
     }
   }
   engines.clear();
+  for (auto& engine : broken) {  // what cannot be destroyed is left to the end of the process
+    if (!engine->abort(kAbortAtTheEnd)) (void)engine.release();
+  }
   if (timer_thread_.joinable()) timer_thread_.join();
 }
 
@@ -68,6 +75,8 @@ Status Manager::Impl::begin_to_want(const VersionRef& ref, Waiter::Kind kind, Do
   if (shutting_down_) return shutting_down();
   if ((*entry)->state() == State::kHot) {
     if (done) queue([done = std::move(done)] { done({}); });
+  } else if ((*entry)->quarantined) {
+    return fail_quarantined(**entry);
   } else {
     add_waiter(*entry, kind)->on_loaded = std::move(done);
   }
@@ -102,7 +111,7 @@ Status Manager::Impl::unload(const VersionRef& ref, Done done) {
   switch (entry->state()) {
     case State::kFailed: transition(*entry, State::kCold, "request"); [[fallthrough]];
     case State::kCold:
-      entry->error.reset();
+      if (!entry->quarantined) entry->error.reset();
       entry->retry_at.reset();
       tell(entry->on_left, {});
       break;
@@ -221,8 +230,32 @@ Status Manager::Impl::pin(std::string_view model_id, bool pinned) {
   return {};
 }
 
+Manager::Shed Manager::Impl::shed(ByteSize bytes) {
+  const MutexLock lock(mutex_);
+  std::vector<EntryPtr> order;
+  const Shedding chosen = choose_to_shed(snapshot(order), bytes);
+  Shed shed{.versions = {}, .bytes = chosen.bytes};
+  for (const std::size_t index : chosen.indices) {
+    shed.versions.push_back(order[index]->ref);
+    begin_drain(order[index], {.cause = DrainCause::kDecided, .to = Residency::kCold, .reason = "pressure"});
+  }
+  settle();
+  return shed;
+}
+
+void Manager::Impl::pulse(std::function<void()> done) {
+  const MutexLock lock(mutex_);
+  pulses_.emplace_back(std::move(done));
+  timer_.notify_all();
+}
+
+void Manager::Impl::answer_pulses() {
+  for (Task& pulse : std::exchange(pulses_, {})) queue(std::move(pulse));
+}
+
 void Manager::Impl::tick() {
   const MutexLock lock(mutex_);
+  answer_pulses();
   settle();
 }
 

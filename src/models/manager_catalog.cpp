@@ -10,13 +10,14 @@ namespace switchyard::models {
 
 namespace {
 
-/// Other settings of the same file: what its engine has loaded is of use to the next one.
-bool same_file(const engine::ModelSpec& a, const engine::ModelSpec& b) {
+/// Other settings of the same file in the same place: what its engine has loaded is of use to the next one.
+bool same_weights(const engine::ModelSpec& a, const engine::ModelSpec& b) {
   const auto file = [](const engine::ModelSpec& spec) {
     const auto found = spec.args.find("model");
     return found == spec.args.end() ? std::string() : found->second;
   };
-  return file(a) == file(b) && a.file_stamp == b.file_stamp && a.sha256 == b.sha256;
+  return file(a) == file(b) && a.file_stamp == b.file_stamp && a.sha256 == b.sha256 &&
+         a.isolation == b.isolation && a.worker == b.worker;
 }
 
 }  // namespace
@@ -103,7 +104,7 @@ void Manager::Impl::merge_model(std::shared_ptr<const ModelDefinition> definitio
       entry->version_index = i;
       if (replaced != nullptr) {
         replaced->hands_weights_over = replaced->state() == State::kHot && replaced->weights != nullptr &&
-                                       same_file(replaced->spec(), spec);
+                                       same_weights(replaced->spec(), spec);
         retire(replaced, entry);
         entry->replaces = replaced->at_rest() ? replaced->replaces : replaced;
         if (replaced->hands_weights_over) add_waiter(entry, Waiter::Kind::kLoad);
@@ -195,7 +196,7 @@ Result<Preview> Manager::Impl::preview(const VersionRef& ref, const PreviewOptio
 }
 
 void Manager::Impl::begin_preload(const EntryPtr& entry) {
-  if (entry->state() == State::kHot || !entry->waiters.empty()) return;
+  if (entry->state() == State::kHot || !entry->waiters.empty() || entry->quarantined) return;
   add_waiter(entry, Waiter::Kind::kPreload);
 }
 
@@ -232,7 +233,48 @@ std::optional<Standing> Manager::Impl::standing(const VersionRef& ref) const {
   const MutexLock lock(mutex_);
   const EntryPtr entry = find(ref);
   if (entry == nullptr) return std::nullopt;
-  return Standing{.state = entry->state(), .leases = entry->leases, .pinned = entry->pinned};
+  const bool has_engine = entry->engine != nullptr && entry->inspection != nullptr;
+  const bool to_be_tried =
+      entry->at_rest() && !entry->quarantined && (!entry->retry_at || *entry->retry_at <= now());
+  return Standing{.state = entry->state(),
+                  .leases = entry->leases,
+                  .pinned = entry->pinned,
+                  .slots = has_engine ? entry->inspection->n_slots : 0,
+                  .quarantined = entry->quarantined,
+                  .in_trouble = entry->state() != State::kHot && entry->error != nullptr && !to_be_tried};
+}
+
+std::vector<RunningEngine> Manager::Impl::running() const {
+  std::vector<RunningEngine> all;
+  const MutexLock lock(mutex_);
+  for (const EntryPtr& entry : active_) {
+    const bool answers = entry->state() == State::kHot || entry->state() == State::kDraining;
+    if (!answers || entry->lost_at || entry->leaving) continue;
+    all.push_back({.ref = entry->ref,
+                   .state = entry->state(),
+                   .leases = entry->leases,
+                   .settings = entry->settings().health,
+                   .activity = entry->activity,
+                   .engine = entry->engine.get()});
+  }
+  return all;
+}
+
+std::optional<HealthSettings> Manager::Impl::health_settings(std::string_view model_id) const {
+  const MutexLock lock(mutex_);
+  const auto model = models_.find(model_id);
+  if (model == models_.end()) return std::nullopt;
+  return model->second.definition->settings.health;
+}
+
+bool Manager::Impl::can_answer() const {
+  const MutexLock lock(mutex_);
+  for (const auto& [id, model] : models_) {
+    for (const EntryPtr& entry : model.entries) {
+      if (!entry->quarantined && entry->state() != State::kFailed) return true;
+    }
+  }
+  return models_.empty();
 }
 
 std::vector<Resident> Manager::Impl::residents() const {
@@ -327,6 +369,8 @@ ModelStatus Manager::Impl::status_of(const Model& model) const {
                           .waiting = static_cast<std::uint32_t>(entry->waiters.size()),
                           .inspection = entry->inspection,
                           .last_load_time = entry->last_load,
+                          .quarantined = entry->quarantined,
+                          .lost = lost_bytes(entry->ref),
                           .info_json = entry->info_json,
                           .props_json = entry->props_json};
     if (entry->error) version.error = *entry->error;

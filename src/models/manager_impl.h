@@ -34,6 +34,9 @@ class Manager::Impl {
   std::vector<ModelStatus> list() const EXCLUDES(mutex_);
   Result<ModelStatus> describe(std::string_view model_id) const EXCLUDES(mutex_);
   std::optional<Standing> standing(const VersionRef& ref) const EXCLUDES(mutex_);
+  std::vector<RunningEngine> running() const EXCLUDES(mutex_);
+  std::optional<HealthSettings> health_settings(std::string_view model_id) const EXCLUDES(mutex_);
+  bool can_answer() const EXCLUDES(mutex_);
   std::vector<Resident> residents() const EXCLUDES(mutex_);
   std::map<std::string, std::vector<std::string>> versions() const EXCLUDES(mutex_);
   Counters counters() const EXCLUDES(mutex_);
@@ -41,7 +44,7 @@ class Manager::Impl {
 
   AcquireTicket acquire(const VersionRef& ref, const AcquireOptions& options,
                         std::function<void(Result<Lease>)> done) EXCLUDES(mutex_);
-  void give_back(Entry& entry) EXCLUDES(mutex_);
+  void give_back(Entry& entry, Use use) EXCLUDES(mutex_);
   void forget(const std::shared_ptr<Waiter>& waiter) EXCLUDES(mutex_);
 
   Status load(const VersionRef& ref, Done done) EXCLUDES(mutex_);
@@ -53,9 +56,15 @@ class Manager::Impl {
   void stay(const VersionRef& ref) EXCLUDES(mutex_);
   std::shared_ptr<Entry> keep(const VersionRef& ref) EXCLUDES(mutex_);
   void let_go(const std::shared_ptr<Entry>& entry) EXCLUDES(mutex_);
+  Status quarantine(const VersionRef& ref, const std::string& reason) EXCLUDES(mutex_);
+  Status end_quarantine(const VersionRef& ref) EXCLUDES(mutex_);
+  Status mark_broken(const VersionRef& ref, const Error& why, const engine::Engine* only) EXCLUDES(mutex_);
   void inspect(const VersionRef& ref, std::function<void(Result<engine::Inspection>)> done) EXCLUDES(mutex_);
   Result<Preview> preview(const VersionRef& ref, const PreviewOptions& options) const EXCLUDES(mutex_);
   Status pin(std::string_view model_id, bool pinned) EXCLUDES(mutex_);
+
+  Shed shed(ByteSize bytes) EXCLUDES(mutex_);
+  void pulse(std::function<void()> done) EXCLUDES(mutex_);
 
   void tick() EXCLUDES(mutex_);
   void begin_shutdown() EXCLUDES(mutex_);
@@ -96,11 +105,12 @@ class Manager::Impl {
   void queue(Task task) REQUIRES(mutex_) { outbox_.push_back(std::move(task)); }
   void run_on_executor(std::function<void()> work) REQUIRES(mutex_);
   void task_ended() REQUIRES(mutex_);
+  void answer_pulses() REQUIRES(mutex_);
   void timer_loop() EXCLUDES(mutex_);
 
   // manager_waiters.cpp
   std::shared_ptr<Waiter> add_waiter(const EntryPtr& entry, Waiter::Kind kind) REQUIRES(mutex_);
-  Lease make_lease(Entry& entry) REQUIRES(mutex_);
+  Lease make_lease(Entry& entry, Use use = Use::kUser) REQUIRES(mutex_);
   void grant_waiters(Entry& entry) REQUIRES(mutex_);
   void fail_waiters(Entry& entry, const Error& error) REQUIRES(mutex_);
   void answer_error(const std::shared_ptr<Waiter>& waiter, const Error& error) REQUIRES(mutex_);
@@ -127,10 +137,24 @@ class Manager::Impl {
   void begin_leaving(const EntryPtr& entry) REQUIRES(mutex_);
   void leave_task(const EntryPtr& entry, Residency to, std::unique_ptr<engine::Engine> engine)
       EXCLUDES(mutex_);
+  Residency drop_weights_unless_parked(Entry& entry, Residency to) REQUIRES(mutex_);
   void give_pages_back(const Entry& entry) REQUIRES(mutex_);
   void left(const EntryPtr& entry, Residency to) REQUIRES(mutex_);
   void revoke_leases(Entry& entry) REQUIRES(mutex_);
   void call_off_drain(Entry& entry) REQUIRES(mutex_);
+
+  // manager_broken.cpp
+  void break_entry(const EntryPtr& entry, const Error& why) REQUIRES(mutex_);
+  std::shared_ptr<engine::Weights> watch(const EntryPtr& entry, std::shared_ptr<engine::Weights> weights);
+  void weights_lost(const std::weak_ptr<Entry>& entry) EXCLUDES(mutex_);
+  EntryPtr find_broken(const VersionRef& ref, const engine::Engine* only) const REQUIRES(mutex_);
+  void succeed(const EntryPtr& broken, const Error& error) REQUIRES(mutex_);
+  Duration backoff_after(std::uint32_t failures) const REQUIRES(mutex_);
+  void abandon_task(const EntryPtr& entry, std::unique_ptr<engine::Engine> engine) EXCLUDES(mutex_);
+  void note_lost(TimePoint time) REQUIRES(mutex_);
+  void give_up(Entry& entry) REQUIRES(mutex_);
+  static std::unexpected<Error> fail_quarantined(const Entry& entry);
+  ByteSize lost_bytes(const VersionRef& ref) const REQUIRES(mutex_);
 
   // manager_catalog.cpp
   void merge_model(std::shared_ptr<const ModelDefinition> definition, Model* old,
@@ -158,6 +182,7 @@ class Manager::Impl {
   std::vector<EntryPtr> active_ GUARDED_BY(mutex_);  // neither at rest in cold or failed, or waited for
   std::vector<std::weak_ptr<Entry>> to_inspect_ GUARDED_BY(mutex_);  // last first
   std::set<std::string> releasing_keys_ GUARDED_BY(mutex_);  // weights whose pages are being given back
+  std::vector<Task> pulses_ GUARDED_BY(mutex_);              // for the timer to answer
   std::vector<Task> outbox_ GUARDED_BY(mutex_);
   bool delivering_ GUARDED_BY(mutex_) = false;
   std::size_t tasks_ GUARDED_BY(mutex_) = 0;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -71,6 +72,10 @@ class History {
       case 8: set_catalog(kModels - detail % 2, detail % 3); break;
       case 9: world_.fail_load(ref.model, broken); break;
       case 10: world_.fail_inspection(ref.model, broken); break;
+      case 12: (void)manager_->mark_broken(ref, {ErrorCode::kUnavailable, "its worker died"}); break;
+      case 13:
+        (void)(detail % 2 == 0 ? manager_->quarantine(ref, "it fails") : manager_->end_quarantine(ref));
+        break;
       case 11:
         clock_.advance(std::chrono::milliseconds(detail * 50));
         manager_->tick();
@@ -84,6 +89,7 @@ class History {
     for (const ModelStatus& model : manager_->list()) {
       const VersionStatus& version = model.versions[0];
       if (counts_as_loaded(version.state)) ++loaded;
+      if (version.quarantined) RC_ASSERT(version.waiting == 0U);
       if (version.leases > 0) RC_ASSERT(version.state == State::kHot || version.state == State::kDraining);
     }
     RC_ASSERT(loaded <= kModelsMax);
@@ -98,6 +104,7 @@ class History {
       world_.fail_load(name_of(i), std::nullopt);
       world_.fail_inspection(name_of(i), std::nullopt);
       (void)manager_->pin(name_of(i), false);
+      (void)manager_->end_quarantine({name_of(i), "1"});
     }
     for (int round = 0; round < 200; ++round) {
       executor_.run_all();
@@ -162,10 +169,12 @@ class History {
 };
 
 TEST(ManagerProperty, NoHistoryBreaksWhatTheManagerPromises) {
+  // A hundred, as is usual, leave rare orders out: an engine that breaks while it parks was one.
+  setenv("RC_PARAMS", "max_success=1000", 0);
   const bool held = rc::check("invariants of manager.h", [] {
     using Step = std::tuple<int, int, int>;
     const auto steps = *rc::gen::container<std::vector<Step>>(
-        rc::gen::tuple(rc::gen::inRange(0, 18), rc::gen::inRange(0, kModels), rc::gen::inRange(0, 100)));
+        rc::gen::tuple(rc::gen::inRange(0, 20), rc::gen::inRange(0, kModels), rc::gen::inRange(0, 100)));
     History history;
     for (const auto& [operation, model, detail] : steps) {
       history.step(operation, model, detail);

@@ -111,7 +111,7 @@ void Manager::Impl::inspected(Entry& entry, Result<engine::Inspection> result) {
   if (before == nullptr || *before != *entry.footprint()) {
     entry.retry_at.reset();  // another file than the one that failed
   }
-  if (entry.state() == State::kCold) entry.error.reset();
+  if (entry.state() == State::kCold && !entry.quarantined) entry.error.reset();
   if (entry.waiters.empty() || refuse_too_early(entry)) return;
   entry.inspecting = InspectionState::kDone;
 }
@@ -175,21 +175,29 @@ void Manager::Impl::load_task(const EntryPtr& entry, const engine::ModelSpec& sp
   std::shared_ptr<engine::Weights> weights;
   std::shared_ptr<const std::string> info, props;
   if (engine) {
-    weights = (*engine)->weights();
+    weights = watch(entry, (*engine)->weights());
     info = std::make_shared<const std::string>((*engine)->info_json());
     props = std::make_shared<const std::string>((*engine)->props_json());
   }
   const MutexLock lock(mutex_);
-  if (engine && stop.stop_requested()) {  // the stop came too late for the loader
+  std::optional<Error> too_late;
+  if (engine && stop.stop_requested())
+    too_late = Error{ErrorCode::kCancelled, "the load was cancelled"};
+  else if (engine && weights->lost().stop_requested())
+    too_late = weights->why_lost();
+  if (too_late) {
     mutex_.unlock();
     weights.reset();
-    engine = fail(ErrorCode::kCancelled, "the load was cancelled");
+    engine = std::unexpected(*too_late);
     mutex_.lock();
   }
+  if (!engine && entry->weights != nullptr && entry->weights->lost().stop_requested())
+    std::swap(weights, entry->weights);  // it was parked, in the process that has died
   entry->progress.reset();
   if (engine) {
+    entry->activity = (*engine)->activity();
     entry->engine = std::move(*engine);
-    entry->weights = std::move(weights);
+    std::swap(entry->weights, weights);
     entry->info_json = std::move(info);
     entry->props_json = std::move(props);
     load_succeeded(entry);
@@ -232,7 +240,7 @@ void Manager::Impl::load_succeeded(const EntryPtr& entry) {
   entry->failures = 0;
   entry->error.reset();
   entry->retry_at.reset();
-  entry->revoke = std::stop_source();
+  entry->revocation = std::make_shared<Revocation>();
   ++counters_.loads_ok;
   transition(*entry, State::kHot, "answers");
   release_replaced(*entry);
@@ -245,15 +253,13 @@ void Manager::Impl::load_ended_badly(const EntryPtr& loading, const Error& error
     ++counters_.loads_cancelled;
   } else {
     ++counters_.loads_failed;
-    const Duration backoff = limits_.retry_backoff_first * (1LL << std::min(entry.failures, 20U));
-    ++entry.failures;
-    entry.retry_at = now() + std::min<Duration>(backoff, limits_.retry_backoff_most);
+    entry.retry_at = now() + backoff_after(entry.failures++);
     remember_error(entry, error);
   }
   const std::string_view cause = cancelled ? "cancelled" : "the load failed";
   const Error* const told = cancelled ? nullptr : &error;
   if (entry.weights != nullptr) {
-    entry.reservation.shrink_to(entry.footprint()->parked);
+    entry.reservation.shrink_to(entry.charge_as_parked());
     transition(entry, State::kParked, cause, told);
   } else {
     entry.reservation.release();
@@ -301,40 +307,47 @@ void Manager::Impl::begin_leaving(const EntryPtr& entry) {
     leaver.report_at.reset();
     if (leaver.drained) queue(std::exchange(leaver.drained, nullptr));
   }
-  ++counters_.evictions[drain.reason];
+  if (!entry->lost_at) ++counters_.evictions[drain.reason];
   if (to == Residency::kCold) transition(*entry, State::kUnloading, drain.reason);
   run_on_executor([this, entry, to] {
     std::unique_ptr<engine::Engine> engine;
+    bool broken = false;
     {
       const MutexLock lock(mutex_);
       engine = std::move(entry->engine);
+      broken = entry->lost_at.has_value();  // perhaps since it began to leave
     }
-    leave_task(entry, to, std::move(engine));
+    if (broken && engine != nullptr) {
+      abandon_task(entry, std::move(engine));
+    } else {
+      leave_task(entry, to, std::move(engine));
+    }
   });
 }
 
 void Manager::Impl::leave_task(const EntryPtr& entry, Residency to, std::unique_ptr<engine::Engine> engine) {
   engine.reset();  // may take 100 ms
-  std::shared_ptr<engine::Weights> weights;
   const MutexLock lock(mutex_);
   entry->uses_pages = false;
-  if (to == Residency::kCold) weights = std::move(entry->weights);
+  to = drop_weights_unless_parked(*entry, to);
   mutex_.unlock();
-  weights.reset();
   give_back_free_memory();  // else what the engine has freed stays in the heaps of a dozen threads
   mutex_.lock();
   give_pages_back(*entry);
-  // An unload may have been asked for while it was parking.
-  if (to == Residency::kParked && entry->drain && entry->drain->to == Residency::kCold) {
-    transition(*entry, State::kUnloading, entry->drain->reason);
-    weights = std::move(entry->weights);
-    mutex_.unlock();
-    weights.reset();
-    mutex_.lock();
-    to = Residency::kCold;
-  }
-  left(entry, to);
+  left(entry, drop_weights_unless_parked(*entry, to));
   task_ended();
+}
+
+/// Where one that leaves ends: an unload may have been asked for, or its engine have broken, while it parked.
+Residency Manager::Impl::drop_weights_unless_parked(Entry& entry, Residency to) {
+  if (to == Residency::kParked && entry.drain && entry.drain->to == Residency::kCold) to = Residency::kCold;
+  if (to == Residency::kParked) return to;
+  if (entry.state() == State::kDraining) transition(entry, State::kUnloading, entry.drain->reason);
+  std::shared_ptr<engine::Weights> weights = std::move(entry.weights);
+  mutex_.unlock();
+  weights.reset();
+  mutex_.lock();
+  return to;
 }
 
 /// Of the weights that `entry` uses or used: when no engine uses them now and somebody holds them.
@@ -354,6 +367,10 @@ void Manager::Impl::give_pages_back(const Entry& entry) {
   holder.reset();
   mutex_.lock();
   releasing_keys_.erase(key);
+  for (const EntryPtr& other : active_) {
+    if (other->state() == State::kParked && other->inspection && other->inspection->weights_key == key)
+      other->reservation.shrink_to(other->charge_as_parked());
+  }
 }
 
 void Manager::Impl::left(const EntryPtr& entry, Residency to) {
@@ -361,7 +378,7 @@ void Manager::Impl::left(const EntryPtr& entry, Residency to) {
   const std::string reason = entry->drain ? entry->drain->reason : std::string();
   entry->drain.reset();
   if (to == Residency::kParked) {
-    entry->reservation.shrink_to(entry->footprint()->parked);
+    entry->reservation.shrink_to(entry->charge_as_parked());
     transition(*entry, State::kParked, reason);
   } else {
     entry->reservation.release();
@@ -371,7 +388,8 @@ void Manager::Impl::left(const EntryPtr& entry, Residency to) {
 }
 
 void Manager::Impl::revoke_leases(Entry& entry) {
-  queue([revoke = entry.revoke]() mutable { revoke.request_stop(); });
+  if (entry.revocation == nullptr) return;
+  queue([revocation = entry.revocation] { revocation->stop.request_stop(); });
 }
 
 }  // namespace switchyard::models

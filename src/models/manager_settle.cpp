@@ -59,6 +59,7 @@ void Manager::Impl::note_wake(TimePoint when) {
 
 void Manager::Impl::expire() {
   const TimePoint time = now();
+  note_lost(time);
   for (const EntryPtr& entry : active_) {
     const auto waiters = entry->waiters;
     for (const auto& waiter : waiters) {
@@ -103,6 +104,8 @@ Candidate Manager::Impl::candidate(const Entry& entry) const {
               .pinned = (entry.pinned || entry.keeps > 0) && !entry.gone,
               .leases = entry.leases,
               .leaving = entry.leaving,
+              .broken = entry.lost_at.has_value(),
+              .lost = entry.lost,
               .blocked = (entry.replaces && entry.replaces->in_the_way()) ||
                          (entry.inspection && releasing_keys_.contains(entry.inspection->weights_key)),
               .can_park = !hot_once || entry.weights != nullptr,
@@ -219,8 +222,10 @@ void Manager::Impl::task_ended() {
 void Manager::Impl::timer_loop() {
   const MutexLock lock(mutex_);
   while (!ending_) {
+    answer_pulses();
     settle();
     if (ending_) break;
+    if (!pulses_.empty()) continue;  // asked for while settling, when nobody slept who could be woken
     timer_sleeps_until_ = wake_at_;
     if (wake_at_) {
       timer_.wait_until(mutex_, *wake_at_);

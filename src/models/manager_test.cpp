@@ -347,6 +347,26 @@ TEST_F(ManagerTest, PagesStayWhileAnotherEngineUsesTheSameWeights) {
   EXPECT_EQ(manager_->reserved(), ByteSize::mib(25));
 }
 
+TEST_F(ManagerTest, PrivateWeightsThatParkingGaveBackAreFreeForOthers) {
+  engine::Inspection inspection = inspection_of("a", 200);
+  engine::MemoryNeed::Item& host = inspection.need.items.front();
+  host.weights_private = std::exchange(host.weights_mapped, {});
+  world_.set_inspection("a", inspection);
+  start({model_called("a")});
+  const auto park = [&] {
+    use("a");
+    ASSERT_TRUE(manager_->park(ref("a")));
+    executor_.run_all();
+  };
+  park();
+  EXPECT_GE(manager_->reserved(), host.weights_private);
+  world_.drop_copies();
+  park();
+  EXPECT_EQ(manager_->reserved(), host.vocabulary);
+  use("a");
+  EXPECT_GE(manager_->reserved(), host.weights_private + host.context);
+}
+
 TEST_F(ManagerTest, TheFileOfWhoeverWaitsForRoomIsReadAhead) {
   start({model_called("a"), model_called("b")});
   Answer& a = ask_and_run("a");

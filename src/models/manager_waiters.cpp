@@ -30,25 +30,28 @@ bool may_make_hot(MakeHot what, const Entry& entry) {
 
 }  // namespace
 
-Lease Manager::Impl::make_lease(Entry& entry) {
+Lease Manager::Impl::make_lease(Entry& entry, Use use) {
   ++entry.leases;
   ++leases_;
-  entry.used = true;
-  entry.used_at = now();
+  if (use == Use::kUser) {
+    entry.used = true;
+    entry.used_at = now();
+  }
   Lease lease;
+  lease.use_ = use;
   lease.manager_ = &self_;
   lease.entry_ = &entry;
   lease.engine_ = entry.engine.get();
   lease.ref_ = entry.ref;
-  lease.revoked_ = entry.revoke.get_token();
+  lease.revocation_ = entry.revocation;
   return lease;
 }
 
-void Manager::Impl::give_back(Entry& entry) {
+void Manager::Impl::give_back(Entry& entry, Use use) {
   const MutexLock lock(mutex_);
   --entry.leases;
   --leases_;
-  entry.used_at = now();
+  if (use == Use::kUser) entry.used_at = now();
   if (entry.leases == 0) settle();
 }
 
@@ -64,7 +67,9 @@ AcquireTicket Manager::Impl::acquire(const VersionRef& ref, const AcquireOptions
     } else if (shutting_down_) {
       // as it stands
     } else if ((*entry)->state() == State::kHot) {
-      now_or_never = make_lease(**entry);
+      now_or_never = make_lease(**entry, options.use);
+    } else if ((*entry)->quarantined) {
+      now_or_never = fail_quarantined(**entry);
     } else if (!may_make_hot(options.make_hot, **entry)) {
       now_or_never = fail(ErrorCode::kInvalidArgument, "model is not loaded");
     } else {

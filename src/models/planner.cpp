@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "models/eviction.h"
 #include "models/lifecycle.h"
 #include "models/room.h"
 
@@ -13,16 +14,6 @@ namespace switchyard::models {
 namespace {
 
 constexpr Duration kMostAutomaticResidency = std::chrono::seconds(2);
-
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-/// Cost of losing it: time to come back, times its weight.
-double cost(const Candidate& candidate) {
-  return std::max(seconds(candidate.came_back_in), 1e-3) * std::max(candidate.weight, 1e-6);
-}
-
-bool is_idle_hot(const Candidate& c) { return c.state == State::kHot && c.leases == 0; }
-bool may_evict(const Candidate& c) { return !c.pinned && !c.leaving; }
 
 /// Which gates are open in a search for victims.
 enum class Search : std::uint8_t {
@@ -218,6 +209,10 @@ class Planning {
       const Candidate& c = at(i);
       if (gone_[i]) {
         room.move(i, end_[i]);
+      } else if (c.lost) {
+        continue;
+      } else if (c.broken) {
+        room.move(i, Residency::kCold);
       } else if (c.state == State::kUnloading) {
         room.move(i, Residency::kCold);
       } else if (c.state == State::kDraining && (c.leaving || c.leases == 0 || which == Drains::kBusyToo)) {
@@ -252,10 +247,7 @@ class Planning {
     return found;
   }
 
-  double score(std::size_t index) const {
-    const Duration idle = at(index).leases > 0 ? Duration::zero() : Duration(s_.now - at(index).idle_since);
-    return (seconds(idle) + 1e-6) / cost(at(index));
-  }
+  double score(std::size_t index) const { return eviction_score(at(index), s_.now); }
 
   /// The fewest and cheapest that make room for `index`, or nothing when all would not be enough.
   std::optional<std::vector<Victim>> find_victims(Room room, std::size_t index, Search search) {

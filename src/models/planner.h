@@ -35,6 +35,8 @@ struct Candidate {
   bool pinned = false;
   std::uint32_t leases = 0;
   bool leaving = false;  ///< its memory is being freed already
+  bool broken = false;   ///< draining, takes no place, and leaves soon, unless it is
+  bool lost = false;     ///< given up: what it has reserved stays so
   bool blocked = false;  ///< may not begin to load now
   bool can_park = true;
   std::shared_ptr<const Footprint> footprint = {};

@@ -55,9 +55,13 @@ class ResidentSet::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (rows == noted_) return;
     if (const Status put = store_.put(rows); !put) {
-      telemetry::log_warning("models", "what is in memory is not noted: {}", put.error().to_string());
+      if (!std::exchange(told_, true)) {
+        telemetry::log_warning("models", "what is in memory is not noted for the next start: {}",
+                               put.error().to_string());
+      }
       return;
     }
+    told_ = false;
     noted_ = std::move(rows);
   }
 
@@ -90,6 +94,7 @@ class ResidentSet::Impl : public std::enable_shared_from_this<Impl> {
   store::ResidentStore store_;
   std::vector<store::ResidentRow> to_restore_;
   std::vector<store::ResidentRow> noted_;
+  bool told_ = false;  ///< that it cannot be noted
   Strand strand_;
   telemetry::EventBus::Subscription subscription_;
 };

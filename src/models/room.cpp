@@ -14,6 +14,7 @@ const Charge* pointer_to(const std::optional<Charge>& charge) { return charge ? 
 
 /// Never taken away by the manager itself, and not on its way out already.
 bool stays(const Candidate& candidate) {
+  if (candidate.lost) return true;
   return candidate.pinned && candidate.state != State::kDraining && candidate.state != State::kUnloading;
 }
 
@@ -52,7 +53,7 @@ Error no_memory(const Snapshot& snapshot, std::size_t index, const Usage& others
 Room::Room(const Snapshot& snapshot) : snapshot_(&snapshot), usage_(snapshot.usage) {
   for (const Candidate& candidate : snapshot.candidates) {
     charges_.push_back(pointer_to(candidate.held));
-    counted_.push_back(counts_as_loaded(candidate.state));
+    counted_.push_back(counts_as_loaded(candidate.state) && !candidate.broken);
     places_.push_back(counted_.back()                     ? Residency::kHot
                       : candidate.state == State::kParked ? Residency::kParked
                                                           : Residency::kCold);

@@ -30,13 +30,26 @@ enum class State : std::uint8_t {
   kDraining,   ///< no new leases; waits for the held ones, then parks or unloads
   kParked,     ///< weights only
   kUnloading,  ///< memory is being freed
-  kFailed,     ///< the last load failed; `error` says why; loads again on demand after `retry_at`
+  kFailed,     ///< a load failed or its engine broke; `error` says why; loads again on demand
 };
 [[nodiscard]] std::string_view to_string(State state) noexcept;
 
 /// How much of a version is in memory: all, the weights, nothing.
 enum class Residency : std::uint8_t { kHot, kParked, kCold };
 [[nodiscard]] std::string_view to_string(Residency residency) noexcept;
+
+/// How an engine's health is judged, and what is done when it has none.
+struct HealthSettings {
+  Duration interval = std::chrono::seconds(60);     ///< between probes of an engine that nobody uses; 0: none
+  Duration healthy = std::chrono::seconds(1);       ///< an answer that takes less is one of a healthy engine
+  Duration degraded = std::chrono::seconds(5);      ///< one that takes as long or longer is as good as none
+  std::uint32_t failures = 3;                       ///< probes in a row without a sign of life: broken
+  Duration stuck_after = std::chrono::seconds(60);  ///< work that does not go on for so long: broken
+  std::uint32_t quarantine_after = 5;               ///< failures in ten minutes; 0: never
+  Duration backoff = std::chrono::seconds(1);       ///< before the second try to load it again; doubles
+  Duration backoff_max = std::chrono::minutes(5);
+  bool operator==(const HealthSettings&) const = default;
+};
 
 /// What one model may do and how it is treated; the same for all its versions.
 struct ModelSettings {
@@ -46,6 +59,7 @@ struct ModelSettings {
   std::optional<Duration> unload_after = {};  ///< idle time until cold
   double weight = 1.0;                        ///< eviction keeps a model with twice the weight twice as long
   Duration drain_timeout = std::chrono::seconds(30);  ///< bound of an explicit unload (INI stop-timeout)
+  HealthSettings health = {};
   bool operator==(const ModelSettings&) const = default;
 };
 
@@ -73,6 +87,7 @@ struct Limits {
   std::optional<Duration> min_residency = {};
   Duration retry_backoff_first = std::chrono::seconds(1);  ///< after a failed load; doubles
   Duration retry_backoff_most = std::chrono::minutes(5);
+  Duration lost_after = std::chrono::seconds(10);  ///< a broken engine that does not end is given up then
 };
 
 /// One version as `ls` shows it, at the moment it was taken. What is shared does not change.
@@ -88,6 +103,8 @@ struct VersionStatus {
   std::shared_ptr<const engine::Inspection> inspection = {};  ///< null until it is known
   std::optional<Duration> idle_for = {};                      ///< hot or parked and unused for this long
   std::optional<Duration> last_load_time = {};
+  bool quarantined = false;
+  ByteSize lost = {};  ///< taken by engines of it that broke and do not end: until the process does
   /// Null before the first load: the engine's own entry for /v1/models, and its GET /props.
   std::shared_ptr<const std::string> info_json = {}, props_json = {};
 };
@@ -97,6 +114,20 @@ struct Standing {
   State state = State::kCold;
   std::uint32_t leases = 0;
   bool pinned = false;
+  std::uint32_t slots = 0;  ///< requests that its engine works for at once; 0 while it has none
+  bool quarantined = false;
+  /// Not hot, since something went wrong, and not to be tried just now.
+  bool in_trouble = false;
+};
+
+/// An engine that may be answering.
+struct RunningEngine {
+  VersionRef ref;
+  State state = State::kHot;
+  std::uint32_t leases = 0;  ///< of users
+  HealthSettings settings;
+  std::shared_ptr<const engine::LoopActivity> activity;  ///< null where it is not known
+  const engine::Engine* engine = nullptr;                ///< which it is; not to be used
 };
 
 /// A version that is in memory.

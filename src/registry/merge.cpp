@@ -31,6 +31,10 @@ class ModelMerge {
     for (const VersionRow& row : known_) {
       if (row.origin.empty()) add_registered(row, model.versions);
     }
+    for (engine::ModelSpec& spec : model.versions) {  // where engines live is said of the model as a whole
+      spec.isolation = configured_.versions.front().isolation;
+      spec.worker = configured_.versions.front().worker;
+    }
     merged_.models.push_back(std::move(model));
   }
 

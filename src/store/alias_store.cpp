@@ -1,8 +1,11 @@
 #include "store/alias_store.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <charconv>
+
+#include "store/rows.h"
 
 namespace switchyard::store {
 namespace {
@@ -30,14 +33,30 @@ std::vector<PreviousRow> split(std::string_view text) {
   return previous;
 }
 
+/// One a line: names have no line breaks.
+std::string join_lines(const std::vector<std::string>& lines) {
+  return fmt::format("{}", fmt::join(lines, "\n"));
+}
+
+std::vector<std::string> split_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    lines.emplace_back(text.substr(0, text.find('\n')));
+    text.remove_prefix(std::min(lines.back().size() + 1, text.size()));
+  }
+  return lines;
+}
+
 Status put_row(Database& database, const AliasRow& row) {
-  return database.prepare("INSERT OR REPLACE INTO aliases VALUES(?, ?, ?, ?, ?, ?)")
+  return database.prepare("INSERT OR REPLACE INTO aliases VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(row.name)
       .bind(row.kind)
       .bind(row.target)
       .bind(row.defined)
       .bind(row.considered)
       .bind(join(row.previous))
+      .bind(join_lines(row.fallbacks))
+      .bind(row.split)
       .run();
 }
 
@@ -62,30 +81,15 @@ Status update_row(Database& database, const SwitchRow& row) {
 Result<std::int64_t> insert_row(Database& database, const SwitchRow& row) {
   Statement insert = database.prepare(
       "INSERT INTO switches(alias, kind, who, why, source, target, policy, keep_old, outcome, phase, "
-      "error_code, error, error_cause, started, ended, phases) "
-      "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id");
+      "error_code, error, error_cause, started, ended, phases, split) "
+      "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id");
   for (const std::string* text : {&row.alias, &row.kind, &row.who, &row.why, &row.source, &row.target,
                                   &row.policy, &row.keep_old, &row.outcome, &row.phase}) {
     insert.bind(*text);
   }
   insert.bind(row.error_code).bind(row.error).bind(row.error_cause);
-  insert.bind(row.started).bind(row.ended).bind(row.phases);
-  const Result<bool> done = insert.step();
-  if (!done) return std::unexpected(done.error());
-  const std::int64_t id = insert.integer(0);
-  if (const Result<bool> end = insert.step(); !end) return std::unexpected(end.error());
-  return id;
-}
-
-template <typename Row, typename Read>
-Result<std::vector<Row>> all(Statement& query, Read read) {
-  std::vector<Row> rows;
-  for (;;) {
-    const Result<bool> more = query.step();
-    if (!more) return std::unexpected(more.error());
-    if (!*more) return rows;
-    rows.push_back(read(query));
-  }
+  insert.bind(row.started).bind(row.ended).bind(row.phases).bind(row.split);
+  return inserted(insert);
 }
 
 }  // namespace
@@ -93,14 +97,17 @@ Result<std::vector<Row>> all(Statement& query, Read read) {
 Result<std::vector<AliasRow>> AliasStore::aliases() {
   return state_.with([](Database& database) {
     Statement query = database.prepare(
-        "SELECT name, kind, target, defined, considered, previous FROM aliases ORDER BY name");
-    return all<AliasRow>(query, [](const Statement& row) {
+        "SELECT name, kind, target, defined, considered, previous, fallbacks, split FROM aliases ORDER BY "
+        "name");
+    return all_rows<AliasRow>(query, [](const Statement& row) {
       return AliasRow{.name = row.text(0),
                       .kind = row.text(1),
                       .target = row.text(2),
                       .defined = row.text(3),
                       .considered = row.text(4),
-                      .previous = split(row.text(5))};
+                      .previous = split(row.text(5)),
+                      .fallbacks = split_lines(row.text(6)),
+                      .split = row.text(7)};
     });
   });
 }
@@ -151,9 +158,10 @@ Result<std::vector<SwitchRow>> AliasStore::history(const std::string& alias, std
   return state_.with([&](Database& database) {
     Statement query = database.prepare(
         "SELECT id, alias, kind, who, why, source, target, policy, keep_old, outcome, phase, error_code, "
-        "error, error_cause, started, ended, phases FROM switches WHERE alias = ? ORDER BY id DESC LIMIT ?");
+        "error, error_cause, started, ended, phases, split FROM switches WHERE alias = ? ORDER BY id DESC "
+        "LIMIT ?");
     query.bind(alias).bind(static_cast<std::int64_t>(limit));
-    return all<SwitchRow>(query, [](const Statement& row) {
+    return all_rows<SwitchRow>(query, [](const Statement& row) {
       return SwitchRow{.id = row.integer(0),
                        .alias = row.text(1),
                        .kind = row.text(2),
@@ -170,7 +178,8 @@ Result<std::vector<SwitchRow>> AliasStore::history(const std::string& alias, std
                        .error_cause = row.text(13),
                        .started = row.integer(14),
                        .ended = row.integer(15),
-                       .phases = row.text(16)};
+                       .phases = row.text(16),
+                       .split = row.text(17)};
     });
   });
 }
@@ -190,7 +199,7 @@ Status AliasStore::end_interrupted(std::int64_t now) {
 Result<std::vector<std::string>> AliasStore::proven() {
   return state_.with([](Database& database) {
     Statement query = database.prepare("SELECT version FROM proven ORDER BY version");
-    return all<std::string>(query, [](const Statement& row) { return row.text(0); });
+    return all_rows<std::string>(query, [](const Statement& row) { return row.text(0); });
   });
 }
 

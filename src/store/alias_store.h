@@ -22,7 +22,9 @@ struct AliasRow {
   std::string target;      ///< empty: it was removed, and `defined` still stands in the config file
   std::string defined;     ///< as the config file had it when it counted; empty: made by a call
   std::string considered;  ///< of a model's name: the newest version for which it was decided
-  std::vector<PreviousRow> previous = {};  ///< where a rollback goes, last first to go to
+  std::vector<PreviousRow> previous = {};   ///< where a rollback goes, last first to go to
+  std::vector<std::string> fallbacks = {};  ///< names that stand in for it
+  std::string split = {};                   ///< as traffic/ writes it; empty: it has none
 };
 
 /// One line of history.
@@ -33,7 +35,8 @@ struct SwitchRow {
   std::string error, error_cause;
   std::int64_t started = 0;  ///< milliseconds since 1970
   std::int64_t ended = 0;
-  std::string phases;  ///< "admit=1.5 load=300.2", in milliseconds
+  std::string phases;      ///< "admit=1.5 load=300.2", in milliseconds
+  std::string split = {};  ///< "a@1=90 b@1=10"; empty: not of a split
 };
 
 /// Aliases, their history, and which versions have answered. Any thread; each method is one transaction,

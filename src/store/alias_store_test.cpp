@@ -50,6 +50,7 @@ TEST_F(AliasStoreTest, KeepsAliasesAndHistoryOverARestart) {
     row.phases = "admit=1 load=2";
     AliasRow alias = chat("m@2");
     alias.previous = {{"with blank@1", 7}, {"m@1", row.id}};
+    alias.fallbacks = {"with blank", "m@1"};
     ASSERT_TRUE(store.move(alias, row, 0));
     ASSERT_TRUE(store.prove("m@1"));
     ASSERT_TRUE(store.prove("m@1"));
@@ -60,6 +61,7 @@ TEST_F(AliasStoreTest, KeepsAliasesAndHistoryOverARestart) {
   ASSERT_EQ(aliases.size(), 1U);
   EXPECT_EQ(aliases[0].target, "m@2");
   EXPECT_THAT(aliases[0].previous, ElementsAre(PreviousRow{"with blank@1", 7}, PreviousRow{"m@1", 1}));
+  EXPECT_THAT(aliases[0].fallbacks, ElementsAre("with blank", "m@1"));
   const auto history = store.history("chat", 10).value();
   ASSERT_EQ(history.size(), 1U);
   EXPECT_EQ(history[0].outcome, "ok");

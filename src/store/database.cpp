@@ -27,9 +27,33 @@ ErrorCode code_of(int sqlite_code) {
   }
 }
 
+/// What to do about it, where something can be done.
+std::string_view advice_for(int sqlite_code) {
+  switch (sqlite_code & 0xff) {
+    case SQLITE_FULL: return ": its disk is full, make room there";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return ": another process holds it, end that one";
+    case SQLITE_READONLY: return ": it cannot be written, check its folder and file system";
+    case SQLITE_IOERR: return ": its disk has errors or is full";
+    default: return "";
+  }
+}
+
 Error error_of(sqlite3* connection, std::string_view doing) {
-  return Error{code_of(sqlite3_extended_errcode(connection)), fmt::format("database: {} failed", doing),
-               sqlite3_errmsg(connection)};
+  const int code = sqlite3_extended_errcode(connection);
+  const char* const file = sqlite3_db_filename(connection, "main");
+  const bool in_file = file != nullptr && *file != '\0';
+  return Error{
+      code_of(code),
+      fmt::format("the database {} could not be used{}", in_file ? file : "in memory", advice_for(code)),
+      fmt::format("{}: {}", sqlite3_errmsg(connection), doing)};
+}
+
+std::string uri_of(const std::string& path, std::string_view options) {
+  std::string uri = "file:";
+  for (const char c : path)
+    uri += c == '?' || c == '#' || c == '%' ? fmt::format("%{:02x}", c) : std::string(1, c);
+  return fmt::format("{}?{}", uri, options);
 }
 
 /// Moves the file and what SQLite keeps beside it out of the way, keeping it for a person to look at.
@@ -63,6 +87,15 @@ Statement& Statement::bind(std::string_view value) {
   return *this;
 }
 
+Statement& Statement::bind_real(std::optional<double> value) {
+  if (!statement_) return *this;
+  if (value)
+    sqlite3_bind_double(statement_.get(), next_parameter_++, *value);
+  else
+    sqlite3_bind_null(statement_.get(), next_parameter_++);
+  return *this;
+}
+
 Result<bool> Statement::step() {
   if (!statement_) return std::unexpected(prepare_error_);
   const int code = sqlite3_step(statement_.get());
@@ -85,6 +118,11 @@ std::string Statement::text(int column) const {
   return {bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))};
 }
 
+std::optional<double> Statement::real(int column) const {
+  if (sqlite3_column_type(statement_.get(), column) == SQLITE_NULL) return std::nullopt;
+  return sqlite3_column_double(statement_.get(), column);
+}
+
 Statement Database::prepare(std::string_view sql) {
   Statement statement;
   sqlite3_stmt* raw = nullptr;
@@ -99,6 +137,11 @@ Statement Database::prepare(std::string_view sql) {
 Status Database::execute(const std::string& sql) {
   if (sqlite3_exec(connection_.get(), sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return {};
   return std::unexpected(error_of(connection_.get(), sql));
+}
+
+std::string Database::path() const {
+  const char* const file = sqlite3_db_filename(connection_.get(), "main");
+  return file == nullptr ? std::string() : file;
 }
 
 Status Database::check_sound() {
@@ -146,8 +189,33 @@ Result<Database> Database::open(const std::string& path, std::span<const std::st
       database.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-128");
   if (ready) ready = database.check_sound();
   if (ready) ready = database.migrate(migrations);
+  // A full disk lets everything pass but this.
+  if (ready) ready = database.execute("BEGIN IMMEDIATE; CREATE TABLE probe(x); DROP TABLE probe; COMMIT");
   if (!ready) return std::unexpected(ready.error());
   return database;
+}
+
+Status Database::copy_from(const std::string& uri) {
+  sqlite3* raw = nullptr;
+  const int code = sqlite3_open_v2(uri.c_str(), &raw, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, nullptr);
+  const Database source(raw);
+  if (code != SQLITE_OK) return std::unexpected(error_of(raw, "open"));
+  sqlite3_backup* const backup = sqlite3_backup_init(connection_.get(), "main", raw, "main");
+  if (backup != nullptr) sqlite3_backup_step(backup, -1);
+  if (backup != nullptr && sqlite3_backup_finish(backup) == SQLITE_OK) return {};
+  return std::unexpected(error_of(connection_.get(), "read"));
+}
+
+Result<Database> Database::open_copy(const std::string& path, std::span<const std::string_view> migrations) {
+  Result<Database> copy = open(":memory:", {});
+  if (!copy) return copy;
+  // With what is in the write-ahead log, where SQLite can read that without writing an index for it.
+  Status ready = copy->copy_from(uri_of(path, "mode=ro"));
+  if (!ready) ready = copy->copy_from(uri_of(path, "immutable=1"));
+  if (ready) ready = copy->check_sound();
+  if (ready) ready = copy->migrate(migrations);
+  if (!ready) return std::unexpected(ready.error());
+  return copy;
 }
 
 Database open_or_replace(const std::string& path, std::span<const std::string_view> migrations) {
@@ -159,6 +227,9 @@ Database open_or_replace(const std::string& path, std::span<const std::string_vi
     }
     if (opened) return std::move(*opened);
     telemetry::log_warning("store", "{} is kept in memory only: {}", path, opened.error().to_string());
+    if (std::error_code error; std::filesystem::exists(path, error)) {
+      if (Result<Database> copy = Database::open_copy(path, migrations)) return std::move(*copy);
+    }
   }
   Result<Database> memory = Database::open(":memory:", migrations);
   if (!memory) std::abort();  // SQLite without memory: nothing can go on

@@ -1,17 +1,14 @@
 #include "store/resident_store.h"
 
+#include "store/rows.h"
+
 namespace switchyard::store {
 
 Result<std::vector<ResidentRow>> ResidentStore::residents() {
   return state_.with([](Database& database) -> Result<std::vector<ResidentRow>> {
-    std::vector<ResidentRow> rows;
     Statement query = database.prepare("SELECT version, residency FROM residents ORDER BY place");
-    for (;;) {
-      const Result<bool> more = query.step();
-      if (!more) return std::unexpected(more.error());
-      if (!*more) return rows;
-      rows.push_back({query.text(0), query.text(1)});
-    }
+    return all_rows<ResidentRow>(query,
+                                 [](const Statement& row) { return ResidentRow{row.text(0), row.text(1)}; });
   });
 }
 

@@ -1,5 +1,7 @@
 #include "store/version_store.h"
 
+#include "store/rows.h"
+
 namespace switchyard::store {
 namespace {
 
@@ -57,10 +59,9 @@ Status put_row(Database& database, VersionRow& row) {
       "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id");
   insert.bind(row.model).bind(row.version).bind(row.origin).bind(join(row.args)).bind(row.stamp);
   insert.bind(row.sha256).bind(row.notes).bind(row.added_by).bind(row.added);
-  const Result<bool> done = insert.step();
-  if (!done) return std::unexpected(done.error());
-  row.id = insert.integer(0);
-  if (const Result<bool> end = insert.step(); !end) return std::unexpected(end.error());
+  const Result<std::int64_t> id = inserted(insert);
+  if (!id) return std::unexpected(id.error());
+  row.id = *id;
   return {};
 }
 
@@ -68,25 +69,21 @@ Status put_row(Database& database, VersionRow& row) {
 
 Result<std::vector<VersionRow>> VersionStore::versions() {
   return state_.with([](Database& database) -> Result<std::vector<VersionRow>> {
-    std::vector<VersionRow> rows;
     Statement query = database.prepare(
         "SELECT id, model, version, origin, args, stamp, sha256, notes, added_by, added FROM versions "
         "ORDER BY id");
-    for (;;) {
-      const Result<bool> more = query.step();
-      if (!more) return std::unexpected(more.error());
-      if (!*more) return rows;
-      rows.push_back({.id = query.integer(0),
-                      .model = query.text(1),
-                      .version = query.text(2),
-                      .origin = query.text(3),
-                      .args = split(query.text(4)),
-                      .stamp = query.text(5),
-                      .sha256 = query.text(6),
-                      .notes = query.text(7),
-                      .added_by = query.text(8),
-                      .added = query.integer(9)});
-    }
+    return all_rows<VersionRow>(query, [](const Statement& row) {
+      return VersionRow{.id = row.integer(0),
+                        .model = row.text(1),
+                        .version = row.text(2),
+                        .origin = row.text(3),
+                        .args = split(row.text(4)),
+                        .stamp = row.text(5),
+                        .sha256 = row.text(6),
+                        .notes = row.text(7),
+                        .added_by = row.text(8),
+                        .added = row.integer(9)};
+    });
   });
 }
 

@@ -1,20 +1,25 @@
 #include "traffic/alias_table.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace switchyard::traffic {
 
-std::optional<Position> AliasTable::find(std::string_view name) const {
-  const auto table = now();
+std::shared_ptr<const Position> AliasTable::find(std::string_view name) const {
+  auto table = now();
   const auto found = table->find(name);
-  if (found == table->end()) return std::nullopt;
-  return found->second;
+  if (found == table->end()) return nullptr;
+  return {std::move(table), &found->second};
 }
 
 std::vector<Alias> AliasTable::list() const {
   std::vector<Alias> aliases;
   const auto table = now();
   for (const auto& [name, position] : *table) {
-    aliases.push_back({name, position.to});
+    Alias& alias = aliases.emplace_back(Alias{.name = name, .to = position.to});
+    if (position.split != nullptr) alias.split = position.split->arms;
   }
+  std::ranges::sort(aliases, {}, &Alias::name);
   return aliases;
 }
 

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/mutex.h"
@@ -17,7 +16,8 @@ struct Position {
   models::VersionRef to;
   bool is_model = false;  ///< a model's own name, not an alias
   bool ask = false;       ///< requests for it may have to wait: see Switcher::route()
-  bool operator==(const Position&) const = default;
+  std::vector<std::string> fallbacks = {};
+  std::shared_ptr<const Split> split = {};  ///< null: everybody gets `to`
 };
 
 /// What public names mean: an immutable snapshot behind one pointer. A change is one store; readers and
@@ -25,10 +25,15 @@ struct Position {
 /// and libstdc++ 12's has a race.) Any thread.
 class AliasTable {
  public:
-  using Positions = std::map<std::string, Position, std::less<>>;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+  };
+  using Positions = std::unordered_map<std::string, Position, Hash, std::equal_to<>>;
 
-  [[nodiscard]] std::optional<Position> find(std::string_view name) const;
-  /// In the order of their names.
+  /// Null for a name that means nothing. Keeps the snapshot that it belongs to.
+  [[nodiscard]] std::shared_ptr<const Position> find(std::string_view name) const;
+  /// In the order of their names; a split's with its arms.
   [[nodiscard]] std::vector<Alias> list() const;
   void set(Positions positions) EXCLUDES(mutex_);
 

@@ -74,6 +74,7 @@ store::SwitchRow to_row(const SwitchReport& report) {
   row.started = to_ms(report.started);
   row.ended = to_ms(report.ended);
   row.phases = phases_text(report.phases);
+  row.split = to_text(std::span<const Arm>(report.split));
   return row;
 }
 
@@ -98,6 +99,7 @@ SwitchReport to_report(const store::SwitchRow& row) {
   report.started = system_clock::time_point(milliseconds(row.started));
   report.ended = system_clock::time_point(milliseconds(row.ended));
   report.phases = phases_of(row.phases);
+  report.split = parse_arms(row.split);
   return report;
 }
 

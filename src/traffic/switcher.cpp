@@ -18,8 +18,16 @@ Status Switcher::define(const std::vector<Alias>& aliases,
   return impl_->define(aliases, successors);
 }
 Result<models::VersionRef> Switcher::resolve(std::string_view name) const { return impl_->resolve(name); }
-void Switcher::route(const std::string& name, std::function<void(Result<models::VersionRef>)> done) {
-  impl_->route(name, std::move(done));
+Result<models::VersionRef> Switcher::resolve(std::string_view name, std::string_view subject) const {
+  return impl_->resolve(name, subject);
+}
+void Switcher::route(const std::string& name, const std::string& subject,
+                     std::function<void(Result<models::VersionRef>)> done) {
+  impl_->route(name, subject, std::move(done));
+}
+std::shared_ptr<const Split> Switcher::split_of(std::string_view name) const { return impl_->split_of(name); }
+std::vector<models::VersionRef> Switcher::fallbacks(std::string_view name) const {
+  return impl_->fallbacks(name);
 }
 void Switcher::move(SwitchRequest request) { impl_->move(std::move(request)); }
 void Switcher::cancel(const std::string& alias, std::function<void(Status)> done,
@@ -94,7 +102,18 @@ Result<models::VersionRef> Switcher::Impl::resolve(std::string_view name) const 
               "'" + std::string(name.substr(0, at)) + "' has meant no other version before");
 }
 
-void Switcher::Impl::route(const std::string& name, std::function<void(Result<models::VersionRef>)> done) {
+Result<models::VersionRef> Switcher::Impl::resolve(std::string_view name, std::string_view subject) const {
+  const auto position = table_.find(name);
+  if (position != nullptr && position->split != nullptr) return position->split->of(name, subject);
+  return position != nullptr ? position->to : resolve(name);
+}
+
+std::shared_ptr<const Split> Switcher::Impl::split_of(std::string_view name) const {
+  const auto position = table_.find(name);
+  return position == nullptr ? nullptr : position->split;
+}
+
+void Switcher::Impl::route(const std::string& name, const std::string& subject, RouteDone done) {
   auto position = table_.find(name);
   std::string key = name;
   if (!position && !name.contains('@')) {
@@ -103,8 +122,21 @@ void Switcher::Impl::route(const std::string& name, std::function<void(Result<mo
       position = table_.find(key);
     }
   }
-  if (!position || !position->ask) return done(resolve(name));
-  strand_.post([this, key, done = std::move(done)] { route_now(key, done); });
+  if (!position || !position->ask) return done(resolve(name, subject));
+  strand_.post([this, key, subject, done = std::move(done)] { route_now(key, subject, done); });
+}
+
+std::vector<models::VersionRef> Switcher::Impl::fallbacks(std::string_view name) const {
+  std::vector<models::VersionRef> versions;
+  const auto position = table_.find(name);
+  if (!position) return versions;
+  if (position->split != nullptr) {
+    for (const Arm& arm : position->split->arms) versions.push_back(arm.to);
+  }
+  for (const std::string& fallback : position->fallbacks) {
+    if (auto ref = resolve(fallback)) versions.push_back(*std::move(ref));
+  }
+  return versions;
 }
 
 void Switcher::Impl::move(SwitchRequest request) {

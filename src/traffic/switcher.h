@@ -55,13 +55,23 @@ class Switcher {
   /// NAME's model), NAME@stable (what NAME means) or NAME@previous (where a rollback of NAME goes). Quick,
   /// never waits for a switch. Errors: kNotFound with the nearest names.
   [[nodiscard]] Result<models::VersionRef> resolve(std::string_view name) const;
+  /// What `subject` gets by it: of an alias that is split always the same arm while its weights stay.
+  [[nodiscard]] Result<models::VersionRef> resolve(std::string_view name, std::string_view subject) const;
   /// The same for a request that can wait: `done` is called once, at once unless a switch holds the
   /// name's requests, then when it has ended.
-  void route(const std::string& name, std::function<void(Result<models::VersionRef>)> done);
+  void route(const std::string& name, const std::string& subject,
+             std::function<void(Result<models::VersionRef>)> done);
+  /// How `name` is split; null: it is not. Quick.
+  [[nodiscard]] std::shared_ptr<const Split> split_of(std::string_view name) const;
+
+  /// Who stands in while `name` cannot answer, in this order: of a split its arms, the first one first, then
+  /// those of its fallbacks that are catalogued.
+  [[nodiscard]] std::vector<models::VersionRef> fallbacks(std::string_view name) const;
 
   /// Begins to move a name, ending a switch of it that has not flipped yet. Errors by `done`: kNotFound,
-  /// kInvalidArgument, kConflict (superseded; nowhere to roll back to), kCancelled, kUnavailable (cannot
-  /// be recorded), or what the load of the new version gave, saying who serves.
+  /// kInvalidArgument (also weights that do not add up), kConflict (superseded; nowhere to roll back to),
+  /// kCancelled, kUnavailable (cannot be recorded), or what the load of the new version gave, saying who
+  /// serves.
   void move(SwitchRequest request);
   /// Ends a switch of `alias` that has not flipped; with `id` only that one. Errors by `done`: kNotFound,
   /// kConflict (there is none).

@@ -28,9 +28,13 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   void close();
 
   using Successors = std::map<models::VersionRef, models::VersionRef>;
+  using RouteDone = std::function<void(Result<models::VersionRef>)>;
   Status define(const std::vector<Alias>& aliases, const Successors& successors);
   [[nodiscard]] Result<models::VersionRef> resolve(std::string_view name) const;
-  void route(const std::string& name, std::function<void(Result<models::VersionRef>)> done);
+  [[nodiscard]] Result<models::VersionRef> resolve(std::string_view name, std::string_view subject) const;
+  void route(const std::string& name, const std::string& subject, RouteDone done);
+  [[nodiscard]] std::shared_ptr<const Split> split_of(std::string_view name) const;
+  [[nodiscard]] std::vector<models::VersionRef> fallbacks(std::string_view name) const;
   void move(SwitchRequest request);
   void cancel(const std::string& alias, std::function<void(Status)> done, std::optional<std::int64_t> id);
   void remove(const std::string& alias, const SwitchOptions& options, std::function<void(Status)> done);
@@ -41,7 +45,10 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   [[nodiscard]] Result<std::vector<SwitchReport>> history(std::string_view name, std::size_t limit) const;
 
  private:
-  using RouteDone = std::function<void(Result<models::VersionRef>)>;
+  struct Held {
+    std::string subject;
+    RouteDone done;
+  };
 
   struct Switch {
     SwitchRequest request;
@@ -57,7 +64,9 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
     TimePoint phase_since;
     models::Keep keep;  ///< of the old version
     models::AcquireTicket ticket;
-    models::Lease lease;  ///< of the new version, until requests find it
+    models::Lease lease;                       ///< of the new version, until requests find it
+    std::optional<Split> split;                ///< of a kSplit: what the name is to mean
+    std::vector<models::VersionRef> to_prove;  ///< its arms that have not answered yet
   };
   using SwitchPtr = std::shared_ptr<Switch>;
 
@@ -68,7 +77,8 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
     bool live = false;   ///< in the table
     std::string newest;  ///< of a model: its newest version
     SwitchPtr current;   ///< has not flipped
-    std::vector<RouteDone> held;
+    std::shared_ptr<const Split> split;
+    std::vector<Held> held;
   };
 
   // All of these on the strand.
@@ -76,6 +86,8 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   void load_names();
   Status define_now(const std::vector<Alias>& aliases, const Successors& successors);
   void follow_successors(const Successors& successors);
+  void follow_arms(Name& name, const Successors& successors);
+  Status check_fallbacks(const std::string& alias, const std::vector<std::string>& fallbacks) const;
   Status check_definitions(const std::vector<Alias>& aliases) const;
   void define_alias(const Alias& alias);
   void revive_made_by_calls(const std::vector<Alias>& aliases);
@@ -83,11 +95,15 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   void note_proven(const models::VersionRef& ref);
   [[nodiscard]] bool is_pending(const Name& name) const;
   void upgrade(const std::string& id);
-  void route_now(const std::string& name, RouteDone done);
+  void route_now(const std::string& name, const std::string& subject, RouteDone done);
   void release_held(Name& name);
   [[nodiscard]] Result<std::string> key_of(const std::string& alias, WhenMissing when_missing) const;
   [[nodiscard]] Result<models::VersionRef> target_of(const SwitchRequest& request, const Name* name,
                                                      const std::string& key) const;
+  [[nodiscard]] Result<Split> split_for(const SplitSpec& spec, const Name* name,
+                                        const std::string& key) const;
+  [[nodiscard]] std::shared_ptr<const Split> split_now(const Name& name) const;
+  [[nodiscard]] bool means(const Name& name, const models::VersionRef& ref) const;
   void refresh();
   void show(const std::string& key) EXCLUDES(mutex_);
   void keep_row(const store::AliasRow& row);

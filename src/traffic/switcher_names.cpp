@@ -12,13 +12,26 @@
 namespace switchyard::traffic {
 namespace {
 
-std::string described(const Alias& alias) {
+std::string pointed(const Alias& alias) {
   return "the alias '" + alias.name + "' points at '" + alias.to.to_string() + "'";
 }
 
 bool is_plain(std::string_view name) {
   return !name.empty() && name.front() != ' ' && name.back() != ' ' &&
          std::ranges::none_of(name, [](unsigned char c) { return c == '@' || c < ' ' || c == 0x7f; });
+}
+
+/// What the config file says of an alias, so that another time can see whether it says something else.
+std::string definition_of(const Alias& alias) {
+  if (!alias.defined.empty()) return alias.defined;
+  return alias.split.empty() ? to_text(alias.to) : described(alias.split, alias.sticky_header);
+}
+
+std::optional<SplitSpec> spec_of(const Alias& alias) {
+  if (alias.split.empty()) return std::nullopt;
+  SplitSpec spec{.arms = {}, .sticky_header = alias.sticky_header};
+  for (const Arm& arm : alias.split) spec.arms.push_back({arm.to.to_string(), arm.weight});
+  return spec;
 }
 
 }  // namespace
@@ -36,12 +49,27 @@ void Switcher::Impl::load_names() {
       name.row = row;
       name.to = to_ref(row.target);
       name.is_model = row.kind == "model";
+      name.split = parse_split(row.split);
       names_[row.name] = std::move(name);
     }
   }
   if (const auto proven = store_.proven()) {
     for (const std::string& version : *proven) proven_.insert(to_ref(version));
   }
+}
+
+/// Models and versions only: an alias that stands in for one might lead back to it.
+Status Switcher::Impl::check_fallbacks(const std::string& alias,
+                                       const std::vector<std::string>& fallbacks) const {
+  for (const std::string& name : fallbacks) {
+    const auto found = dependencies_.manager.resolve(name);
+    if (!found) {
+      return fail(ErrorCode::kNotFound,
+                  "the alias '" + alias + "' has the fallback '" + name + "', which is no model or version",
+                  found.error().message);
+    }
+  }
+  return {};
 }
 
 Status Switcher::Impl::check_definitions(const std::vector<Alias>& aliases) const {
@@ -56,7 +84,16 @@ Status Switcher::Impl::check_definitions(const std::vector<Alias>& aliases) cons
       return fail(ErrorCode::kInvalidArgument, "the alias '" + alias.name + "' has the name of a model");
     }
     const auto target = dependencies_.manager.resolve(alias.to.to_string());
-    if (!target) return fail(ErrorCode::kNotFound, described(alias), target.error().message);
+    if (!target) return fail(ErrorCode::kNotFound, pointed(alias), target.error().message);
+    for (const Arm& arm : alias.split) {
+      if (const auto found = dependencies_.manager.resolve(arm.to.to_string()); !found)
+        return fail(ErrorCode::kNotFound, pointed({.name = alias.name, .to = arm.to}), found.error().message);
+    }
+    if (!alias.split.empty()) {
+      if (auto checked = check_arms(alias.split); !checked)
+        return fail(checked.error().code, "the alias '" + alias.name + "': " + checked.error().message);
+    }
+    if (auto checked = check_fallbacks(alias.name, alias.fallbacks); !checked) return checked;
   }
   return {};
 }
@@ -74,7 +111,7 @@ Status Switcher::Impl::define_now(const std::vector<Alias>& aliases, const Succe
 }
 
 void Switcher::Impl::define_alias(const Alias& alias) {
-  const std::string text = alias.defined.empty() ? to_text(alias.to) : alias.defined;
+  const std::string text = definition_of(alias);
   const auto known = names_.find(alias.name);
   Redefined facts{.known = known != names_.end() && !known->second.is_model, .at_start = !defined_};
   if (facts.known) {
@@ -85,6 +122,9 @@ void Switcher::Impl::define_alias(const Alias& alias) {
   }
   Name& name = names_[alias.name];
   name.is_model = false;
+  const bool other_fallbacks = name.row.fallbacks != alias.fallbacks;
+  name.row.fallbacks = alias.fallbacks;  // the file's say, wherever calls have moved it
+  if (facts.known && other_fallbacks) keep_row(name.row);
   switch (redefinition(facts)) {
     case Redefinition::kStay: name.live = true; break;
     case Redefinition::kStayAway: break;
@@ -95,6 +135,10 @@ void Switcher::Impl::define_alias(const Alias& alias) {
       name.row.kind = "alias";
       name.row.target = to_text(alias.to);
       name.row.defined = text;
+      name.split = nullptr;
+      if (!alias.split.empty())
+        name.split = std::make_shared<const Split>(make_split(alias.split, alias.sticky_header, nullptr));
+      name.row.split = name.split == nullptr ? std::string() : to_text(*name.split);
       keep_row(name.row);
       break;
     case Redefinition::kSwitch:
@@ -103,7 +147,8 @@ void Switcher::Impl::define_alias(const Alias& alias) {
         start({.alias = alias.name,
                .to = to_text(alias.to),
                .options = {.who = "config"},
-               .kind = Kind::kConfig},
+               .kind = Kind::kConfig,
+               .split = spec_of(alias)},
               text);
       });
       break;
@@ -140,8 +185,9 @@ void Switcher::Impl::revive_made_by_calls(const std::vector<Alias>& aliases) {
 /// still there it serves until the new one has answered.
 void Switcher::Impl::follow_successors(const Successors& successors) {
   for (auto& [key, name] : names_) {
+    follow_arms(name, successors);
     const auto next = successors.find(name.to);
-    if (next == successors.end()) continue;
+    if (next == successors.end() || name.split != nullptr) continue;
     const models::State state = state_of(name.to);
     if (state == models::State::kCold || state == models::State::kFailed) {
       name.to = next->second;
@@ -154,6 +200,22 @@ void Switcher::Impl::follow_successors(const Successors& successors) {
       start({.alias = alias, .to = to, .options = {.why = "its file was replaced"}, .kind = Kind::kUpgrade});
     });
   }
+}
+
+/// An arm whose file was replaced is its successor from now on.
+void Switcher::Impl::follow_arms(Name& name, const Successors& successors) {
+  if (name.split == nullptr) return;
+  Split split = *name.split;
+  for (Arm& arm : split.arms) {
+    if (const auto next = successors.find(arm.to); next != successors.end()) arm.to = next->second;
+  }
+  if (split == *name.split || !check_arms(split.arms)) return;
+  name.to = split.arms.front().to;
+  name.row.target = to_text(name.to);
+  name.row.split = to_text(split);
+  name.split = std::make_shared<const Split>(std::move(split));
+  name.live = true;
+  keep_row(name.row);
 }
 
 void Switcher::Impl::follow_catalog() {
@@ -215,21 +277,21 @@ void Switcher::Impl::note_proven(const models::VersionRef& ref) {
   }
 }
 
-void Switcher::Impl::route_now(const std::string& key, RouteDone done) {
+void Switcher::Impl::route_now(const std::string& key, const std::string& subject, RouteDone done) {
   const auto name = names_.find(key);
   if (name != names_.end() && is_pending(name->second) && name->second.current == nullptr) upgrade(key);
   if (name != names_.end() && name->second.current != nullptr && name->second.current->holds) {
-    name->second.held.push_back(std::move(done));
+    name->second.held.push_back({subject, std::move(done)});
     return;
   }
-  done(resolve(key));
+  done(resolve(key, subject));
 }
 
 void Switcher::Impl::release_held(Name& name) {
   if (name.current != nullptr && name.current->holds) return;
-  for (const RouteDone& done : std::exchange(name.held, {})) {
-    done(name.live ? Result<models::VersionRef>(name.to)
-                   : fail(ErrorCode::kNotFound, "'" + name.row.name + "' was removed"));
+  for (const Held& held : std::exchange(name.held, {})) {
+    held.done(name.live ? resolve(name.row.name, held.subject)
+                        : fail(ErrorCode::kNotFound, "'" + name.row.name + "' was removed"));
   }
 }
 
@@ -257,6 +319,7 @@ Result<models::VersionRef> Switcher::Impl::target_of(const SwitchRequest& reques
                                                      const std::string& key) const {
   const bool is_model = name != nullptr ? name->is_model : dependencies_.manager.resolve(key).has_value();
   if (request.kind == Kind::kRollback) {
+    if (name != nullptr && name->split != nullptr) return name->to;  // all of it back to its first arm
     if (name != nullptr) {
       for (const store::PreviousRow& row : name->row.previous) {
         const models::VersionRef ref = to_ref(row.version);
@@ -275,6 +338,54 @@ Result<models::VersionRef> Switcher::Impl::target_of(const SwitchRequest& reques
   return to;
 }
 
+Result<Split> Switcher::Impl::split_for(const SplitSpec& spec, const Name* name,
+                                        const std::string& key) const {
+  std::vector<Arm> arms;
+  for (const SplitSpec::Arm& arm : spec.arms) {
+    auto to = resolve(arm.to);
+    if (!to) return std::unexpected(to.error());
+    const bool is_model = name != nullptr ? name->is_model : dependencies_.manager.resolve(key).has_value();
+    if (is_model && to->model != key) {
+      return fail(ErrorCode::kInvalidArgument, "'" + key +
+                                                   "' is a model: its name can be split over its own " +
+                                                   "versions only, not '" + to->to_string() + "'");
+    }
+    arms.push_back({*std::move(to), arm.weight});
+  }
+  if (const Status checked = check_arms(arms); !checked) return std::unexpected(checked.error());
+  std::optional<Split> before;
+  if (name != nullptr && name->live) {
+    before = name->split != nullptr ? *name->split
+                                    : Split{.arms = {{name->to, 100}}, .sticky_header = {}, .shares = {}};
+    // What it means already stays what it means.
+    const auto main = std::ranges::find(arms, name->to, &Arm::to);
+    if (main != arms.end()) std::rotate(arms.begin(), main, main + 1);
+  }
+  std::string header = spec.sticky_header.value_or(before ? before->sticky_header : std::string());
+  return make_split(std::move(arms), std::move(header), before ? &*before : nullptr);
+}
+
+/// Its split with the first arm in the place of those that are not catalogued any longer.
+std::shared_ptr<const Split> Switcher::Impl::split_now(const Name& name) const {
+  if (name.split == nullptr) return nullptr;
+  const auto is_there = [this](const Arm& arm) {
+    return dependencies_.manager.resolve(arm.to.to_string()).has_value();
+  };
+  if (std::ranges::all_of(name.split->arms, is_there)) return name.split;
+  Split split = *name.split;
+  for (Arm& arm : split.arms) {
+    if (!is_there(arm)) arm.to = name.to;
+  }
+  return std::make_shared<const Split>(std::move(split));
+}
+
+bool Switcher::Impl::means(const Name& name, const models::VersionRef& ref) const {
+  if (!name.live) return false;
+  if (name.to == ref) return true;
+  return name.split != nullptr &&
+         std::ranges::find(name.split->arms, ref, &Arm::to) != name.split->arms.end();
+}
+
 void Switcher::Impl::refresh() {
   AliasTable::Positions positions;
   for (const auto& [key, name] : names_) {
@@ -282,7 +393,9 @@ void Switcher::Impl::refresh() {
     const bool held = name.current != nullptr && name.current->holds;
     positions[key] = {.to = name.to,
                       .is_model = name.is_model,
-                      .ask = held || (name.current == nullptr && is_pending(name))};
+                      .ask = held || (name.current == nullptr && is_pending(name)),
+                      .fallbacks = name.row.fallbacks,
+                      .split = split_now(name)};
   }
   table_.set(std::move(positions));
   {
@@ -296,7 +409,11 @@ void Switcher::Impl::show(const std::string& key) {
   const auto found = names_.find(key);
   if (found == names_.end()) return;
   const Name& name = found->second;
-  AliasStatus status{.alias = {key, name.live ? name.to : models::VersionRef{}},
+  AliasStatus status{.alias = {.name = key,
+                               .to = name.live ? name.to : models::VersionRef{},
+                               .fallbacks = name.row.fallbacks,
+                               .split = name.split != nullptr ? name.split->arms : std::vector<Arm>(),
+                               .sticky_header = name.split != nullptr ? name.split->sticky_header : ""},
                      .is_model = name.is_model,
                      .defined = name.row.defined,
                      .previous = {}};
@@ -333,6 +450,7 @@ void Switcher::Impl::remove(const std::string& alias, const SwitchOptions& optio
     store::AliasRow row = name->second.row;
     row.target.clear();
     row.previous.clear();
+    row.split.clear();
     Status kept = row.defined.empty() ? store_.remove(*key) : store_.put(row);
     if (!kept) return done(kept);
     if (const auto line = store_.begin(to_row(report)); !line)
@@ -342,6 +460,7 @@ void Switcher::Impl::remove(const std::string& alias, const SwitchOptions& optio
     } else {
       name->second.row = row;
       name->second.to = {};
+      name->second.split = nullptr;
       name->second.live = false;
     }
     refresh();

@@ -135,7 +135,7 @@ class Story {
   }
   void use(const std::string& name) {
     ++asked_routes_;
-    switcher_->route(name, [this](const Result<VersionRef>& ref) {
+    switcher_->route(name, "", [this](const Result<VersionRef>& ref) {
       ++routed_;
       if (!ref || states_[ref->model] != "hot") return;
       auto lease = manager_->acquire_blocking(*ref, {.make_hot = models::MakeHot::kNothing});

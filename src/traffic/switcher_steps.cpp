@@ -34,8 +34,19 @@ void Switcher::Impl::start(SwitchRequest request, std::string defined) {
   if (!key) return refuse(request, key.error());
   const auto known = names_.find(*key);
   const Name* const before = known == names_.end() ? nullptr : &known->second;
-  const auto to = target_of(request, before, *key);
+  std::optional<Split> split;
+  if (request.split) {
+    auto divided = split_for(*request.split, before, *key);
+    if (!divided) return refuse(request, divided.error());
+    split = *std::move(divided);
+  }
+  const auto to =
+      split ? Result<models::VersionRef>(split->arms.front().to) : target_of(request, before, *key);
   if (!to) return refuse(request, to.error());
+  if (request.fallbacks) {
+    if (const auto checked = check_fallbacks(*key, *request.fallbacks); !checked)
+      return refuse(request, checked.error());
+  }
 
   const auto one = std::make_shared<Switch>();
   one->request = std::move(request);
@@ -47,7 +58,16 @@ void Switcher::Impl::start(SwitchRequest request, std::string defined) {
   if (before != nullptr && before->live) report.from = before->to;
   if (report.from.model.empty() && is_model) report.from = dependencies_.manager.resolve(*key).value_or(*to);
   report.alias = *key;
-  report.kind = report.from.model.empty() ? Kind::kCreate : one->request.kind;
+  report.kind = report.from.model.empty()                     ? Kind::kCreate
+                : split && one->request.kind == Kind::kSwitch ? Kind::kSplit
+                                                              : one->request.kind;
+  if (split) {
+    report.split = split->arms;
+    for (const Arm& arm : split->arms) {
+      if (!proven_.contains(arm.to)) one->to_prove.push_back(arm.to);
+    }
+    one->split = std::move(split);
+  }
   report.to = *to;
   report.serving = report.from;
   report.policy = one->request.options.policy;
@@ -97,7 +117,9 @@ Situation Switcher::Impl::situation_of(const Switch& one) const {
   }
   situation.old_has_other_names = std::ranges::any_of(names_, [&](const auto& entry) {
     const auto& [key, name] = entry;
-    return key != one.name && name.live && !name.is_model && name.to == from;
+    if (key == one.name)
+      return one.split && std::ranges::find(one.split->arms, from, &Arm::to) != one.split->arms.end();
+    return !name.is_model && means(name, from);
   });
   return situation;
 }
@@ -171,9 +193,11 @@ void Switcher::Impl::old_left(const SwitchPtr& one, const Status& status) {
   fail_before_flip(one, std::move(error));
 }
 
+/// Of a split every arm that has not answered yet is made to, one after the other: there may be room for one.
 void Switcher::Impl::acquire(const SwitchPtr& one) {
+  if (one->split && one->to_prove.empty()) return flip(one);
   one->ticket = dependencies_.manager.acquire(
-      one->report.to, {.ends_unwanted_load = true},
+      one->split ? one->to_prove.back() : one->report.to, {.ends_unwanted_load = true},
       [weak = weak_from_this(), one](Result<models::Lease> lease) {
         // Shared, because tasks can be copied and a lease cannot.
         const auto answer = std::make_shared<Result<models::Lease>>(std::move(lease));
@@ -185,6 +209,11 @@ void Switcher::Impl::acquire(const SwitchPtr& one) {
 void Switcher::Impl::loaded(const SwitchPtr& one, Result<models::Lease> lease) {
   if (one->over) return;
   if (!lease) return fail_before_flip(one, lease.error());
+  if (one->split) {
+    lease->release();
+    one->to_prove.pop_back();
+    return acquire(one);
+  }
   one->lease = std::move(*lease);
   flip(one);
 }
@@ -197,8 +226,9 @@ void Switcher::Impl::fail_before_flip(const SwitchPtr& one, Error error) {
     advice = "; it may fit with the policy resource_preserving, which lets '" + report.from.to_string() +
              "' go first";
   }
-  error.message = "'" + report.alias + "' was not switched: loading '" + report.to.to_string() +
-                  "' failed, " + serving_text(report.from) + ": " + error.message + advice;
+  const models::VersionRef& failed = one->to_prove.empty() ? report.to : one->to_prove.back();
+  error.message = "'" + report.alias + "' was not switched: loading '" + failed.to_string() + "' failed, " +
+                  serving_text(report.from) + ": " + error.message + advice;
   end(one, Outcome::kFailed, std::move(error));
 }
 
@@ -207,9 +237,11 @@ store::AliasRow Switcher::Impl::moved_row(const Switch& one, const Name& name, s
   const SwitchReport& report = one.report;
   const std::string from = to_text(report.from), to = to_text(report.to);
   row.target = to;
+  row.split = one.split ? to_text(*one.split) : std::string();
+  if (one.request.fallbacks) row.fallbacks = *one.request.fallbacks;
   if (name.is_model) row.considered = one.newest;
   if (!one.defined.empty()) row.defined = one.defined;
-  if (report.kind == Kind::kRollback) {
+  if (report.kind == Kind::kRollback && from != to) {
     // What was left goes for good: the next rollback goes one further back.
     while (!row.previous.empty()) {
       const store::PreviousRow last = row.previous.front();
@@ -240,6 +272,7 @@ void Switcher::Impl::flip(const SwitchPtr& one) {
   }
   name.row = std::move(row);
   name.to = one->report.to;
+  name.split = one->split ? std::make_shared<const Split>(*one->split) : nullptr;
   name.live = true;
   name.current = nullptr;
   one->flipped = true;
@@ -331,12 +364,12 @@ void Switcher::Impl::end(const SwitchPtr& one, Outcome outcome, std::optional<Er
     const bool came_to_nothing = !name->second.live && name->second.current == nullptr &&
                                  name->second.to.model.empty() && name->second.row.target.empty() &&
                                  name->second.row.defined.empty();
-    const std::vector<RouteDone> orphans =
-        came_to_nothing ? std::exchange(name->second.held, {}) : std::vector<RouteDone>();
+    const std::vector<Held> orphans =
+        came_to_nothing ? std::exchange(name->second.held, {}) : std::vector<Held>();
     if (came_to_nothing) names_.erase(name);
     refresh();
     if (!came_to_nothing) release_held(name->second);
-    for (const RouteDone& done : orphans) done(resolve(one->name));
+    for (const Held& held : orphans) held.done(resolve(one->name));
   }
   publish_end(*one);
   if (one->request.done) one->request.done(report);

@@ -95,7 +95,7 @@ class Storm {
 
   void use(const std::string& alias) {
     ++asked_;
-    switcher_->route(alias, [this](const Result<VersionRef>& ref) {
+    switcher_->route(alias, "", [this](const Result<VersionRef>& ref) {
       ++told_;
       if (!ref) return;
       const auto lease = manager_->acquire_blocking(*ref, {.make_hot = models::MakeHot::kNothing});

@@ -223,7 +223,7 @@ TEST_F(SwitcherTest, ResourcePreservingLetsTheOldOneGoFirstAndHoldsRequests) {
   auto lease = manager_->acquire_blocking(kA);
   const auto told = ask_and_run("chat", "b@1", {.policy = Policy::kResourcePreserving});
   std::vector<Result<VersionRef>> routed;
-  switcher_->route("chat", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
+  switcher_->route("chat", "", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
   executor_.run_all();
   EXPECT_THAT(routed, IsEmpty()) << "held, not failed";
   EXPECT_EQ(state(kA), State::kDraining);
@@ -235,7 +235,7 @@ TEST_F(SwitcherTest, ResourcePreservingLetsTheOldOneGoFirstAndHoldsRequests) {
   ASSERT_EQ(routed.size(), 1U);
   EXPECT_EQ(routed[0], kB);
   EXPECT_THAT(phases(told->report), ElementsAre("admit", "drain", "settle", "load", "probe", "flip"));
-  switcher_->route("chat", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
+  switcher_->route("chat", "", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
   EXPECT_EQ(routed.size(), 2U) << "at once";
 }
 
@@ -245,7 +245,7 @@ TEST_F(SwitcherTest, ResourcePreservingBringsTheOldOneBackWhenTheNewOneFails) {
   const auto told = ask("chat", "b@1", {.policy = Policy::kResourcePreserving});
   executor_.run_one();
   std::vector<Result<VersionRef>> routed;
-  switcher_->route("chat", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
+  switcher_->route("chat", "", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
   executor_.run_all();
   EXPECT_EQ(told->report.outcome, Outcome::kFailed);
   EXPECT_THAT(told->report.error->message, HasSubstr("broken"));
@@ -397,13 +397,13 @@ TEST_F(SwitcherTest, ABareNameStaysWithTheOldVersionWhenTheNewOneFails) {
   EXPECT_EQ(means("m"), kM3);
   world_.fail_load("m", Error{ErrorCode::kInternal, "broken"});
   std::vector<Result<VersionRef>> routed;
-  switcher_->route("m", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
+  switcher_->route("m", "", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
   EXPECT_THAT(routed, IsEmpty()) << "the next use tries the new one first";
   executor_.run_all();
   ASSERT_EQ(routed.size(), 1U);
   EXPECT_EQ(routed[0], kM3);
   EXPECT_THAT(history("m"), ElementsAre("upgrade m@3 m@4 failed"));
-  switcher_->route("m", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
+  switcher_->route("m", "", [&](Result<VersionRef> ref) { routed.push_back(std::move(ref)); });
   EXPECT_EQ(routed.size(), 2U) << "and is not tried again";
 }
 
@@ -422,7 +422,7 @@ TEST_F(SwitcherTest, AVersionThatComesWhileAnotherFailsIsTriedToo) {
   executor_.run_all();
   EXPECT_THAT(history("m"), ElementsAre("upgrade m@3 m@4 failed"));
   world_.fail_load("m", std::nullopt);
-  switcher_->route("m", [](const Result<VersionRef>&) {});
+  switcher_->route("m", "", [](const Result<VersionRef>&) {});
   executor_.run_all();
   EXPECT_EQ(means("m"), (VersionRef{"m", "5"}));
 }

@@ -12,8 +12,8 @@ constexpr std::array<std::string_view, 7> kPhases = {"admit", "load",  "warm_up"
                                                      "flip",  "drain", "settle"};
 constexpr std::array<std::string_view, 6> kOutcomes = {"running",    "ok",        "failed",
                                                        "superseded", "cancelled", "rolled_back"};
-constexpr std::array<std::string_view, 6> kKinds = {"switch", "create",  "rollback",
-                                                    "config", "upgrade", "remove"};
+constexpr std::array<std::string_view, 7> kKinds = {"switch",  "create", "rollback", "config",
+                                                    "upgrade", "remove", "split"};
 
 constexpr const auto& words_of(Policy) { return kPolicies; }
 constexpr const auto& words_of(KeepOld) { return kKeeps; }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -10,19 +11,29 @@
 
 #include "base/clock.h"
 #include "models/manager.h"
+#include "traffic/split.h"
 
 // The words of a switch. Every enum's text is what the API, the history and the events say.
 
 namespace switchyard::traffic {
 
-/// A public name and the version it points at.
+/// A public name and the version it points at, or the versions that it is split over.
 struct Alias {
   std::string name;
-  models::VersionRef to;
+  models::VersionRef to;  ///< of a split its first arm
   /// Of one from the config file: what that calls `to`, where it is another name.
   std::string defined = {};
+  /// Names of models or versions that answer while it cannot, the first that can.
+  std::vector<std::string> fallbacks = {};
+  std::vector<Arm> split = {};  ///< empty: all requests get `to`
+  std::string sticky_header = {};
   bool operator==(const Alias&) const = default;
 };
+
+/// Whether some of its requests may get `version`.
+[[nodiscard]] inline bool means(const Alias& alias, const models::VersionRef& version) {
+  return alias.to == version || std::ranges::find(alias.split, version, &Arm::to) != alias.split.end();
+}
 
 /// TensorFlow Serving's terms.
 enum class Policy : std::uint8_t {
@@ -56,6 +67,7 @@ enum class Kind : std::uint8_t {
   kConfig,    ///< the config file says another version than it said
   kUpgrade,   ///< a model's bare name follows its newest version
   kRemove,
+  kSplit,  ///< it means several versions now, or with other weights
 };
 
 [[nodiscard]] std::string_view to_string(Policy policy) noexcept;
@@ -97,6 +109,7 @@ struct SwitchReport {
   std::optional<Error> error = {};     ///< says what serves now
   models::VersionRef serving = {};     ///< what the alias means now
   std::vector<PhaseTime> phases = {};  ///< those that have ended
+  std::vector<Arm> split = {};         ///< of a kSplit
   bool still_draining = false;         ///< the drain timeout came before the old version's last reply
   std::uint32_t draining_leases = 0;
   std::chrono::system_clock::time_point started = {};
@@ -110,12 +123,26 @@ struct SwitchReport {
 
 enum class WhenMissing : std::uint8_t { kRefuse, kMake };
 
+/// Over which versions an alias is to be split.
+struct SplitSpec {
+  struct Arm {
+    std::string to;  ///< model@version, or whatever Switcher::resolve() takes
+    double weight = 0;
+  };
+  std::vector<Arm> arms;
+  /// Keeps the header that was there when missing.
+  std::optional<std::string> sticky_header = {};
+};
+
 struct SwitchRequest {
   std::string alias;
   std::string to;  ///< model@version, or whatever Switcher::resolve() takes; unused for a rollback
   SwitchOptions options = {};
   Kind kind = Kind::kSwitch;  ///< kSwitch or kRollback from callers
   WhenMissing when_missing = WhenMissing::kRefuse;
+  std::optional<std::vector<std::string>> fallbacks = {};  ///< the alias has these from its flip on
+  /// Instead of `to`. The first arm is what the alias means besides; one that it means already stays that.
+  std::optional<SplitSpec> split = {};
   /// It is in the history and has begun. Must not block.
   std::function<void(const SwitchReport&)> begun = {};
   /// Called exactly once, when all is over or it was refused. Must not block.

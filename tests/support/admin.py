@@ -29,6 +29,12 @@ def act(server: Server, name: str, what: str, expect: int = 200, **body):
     return reply.json()
 
 
+def alias(server: Server, name: str) -> dict:
+    reply = server.get("/admin/v1/aliases/" + quote(name, safe=""))
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
 def events(server: Server) -> EventLog:
     return EventLog(server, "/admin/v1/events")
 

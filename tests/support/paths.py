@@ -20,6 +20,9 @@ GEMMA_FILE = MODELS / "gemma-3-270m-q4_k_m.gguf"
 SMOLLM2 = SMOLLM2_FILE.name.removesuffix(".gguf")
 GEMMA = GEMMA_FILE.name.removesuffix(".gguf")
 
+#: Where engines live in all servers that do not say: "process" runs the whole suite with worker processes.
+ISOLATION = os.environ.get("SWITCHYARD_ISOLATION", "")
+
 #: True when the server under test is llama-server: what it cannot do is then skipped.
 TESTING_PEER = SWITCHYARD.name == "llama-server"
 

@@ -106,6 +106,17 @@ class Process:
         me = psutil.Process(self.pid)
         return [me, *me.children(recursive=True)]
 
+    def workers(self) -> list[psutil.Process]:
+        """The processes of isolated engines."""
+        found = []
+        for child in psutil.Process(self.pid).children():
+            try:
+                if child.cmdline()[1:2] == ["worker"]:
+                    found.append(child)
+            except psutil.Error:  # an inspection that has just ended
+                pass
+        return found
+
     def rss(self) -> int:
         """Resident bytes of the process itself."""
         return psutil.Process(self.pid).memory_info().rss
@@ -374,6 +385,8 @@ def serve_words(*words) -> list[str]:
     command = [str(paths.SWITCHYARD)]
     if not paths.TESTING_PEER:
         command.append("serve")
+        if paths.ISOLATION and "--isolation" not in words:
+            words = ("--isolation", paths.ISOLATION, *words)
     if "--port" not in words and not any(str(word).endswith(".sock") for word in words):
         words = ("--port", 0, *words)
     return [*command, *(str(word) for word in words)]

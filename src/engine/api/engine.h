@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/api/loop_activity.h"
 #include "switchyard/byte_size.h"
 #include "switchyard/result.h"
 
@@ -22,6 +23,21 @@ namespace switchyard::engine {
 /// "mmproj") -> value as text ("8192", "true"). Made and checked by engine/args.h.
 using ArgMap = std::map<std::string, std::string>;
 
+/// Where an engine lives.
+enum class Isolation : std::uint8_t {
+  kNone,     ///< in this process
+  kProcess,  ///< in a worker process of its own, which may die alone
+};
+
+/// What a worker process may take; nothing said, no bound.
+struct WorkerLimits {
+  ByteSize memory = {};                  ///< of its own: heap, KV cache, stacks; not the mapped model file
+  std::vector<std::uint32_t> cpus = {};  ///< processors that it may run on
+  int nice = 0;                          ///< as of nice(1): above 0 it gives way to others
+
+  bool operator==(const WorkerLimits&) const = default;
+};
+
 /// One loadable thing. Immutable once handed over.
 struct ModelSpec {
   std::string model;          ///< the model's id
@@ -31,6 +47,8 @@ struct ModelSpec {
   std::string sha256 = {};    ///< hex pin of the GGUF, empty for none
   std::string file_stamp =
       {};  ///< size, mtime and inode as catalogued: another file under the same path is another spec
+  Isolation isolation = Isolation::kNone;
+  WorkerLimits worker = {};  ///< with Isolation::kProcess
 
   bool operator==(const ModelSpec&) const = default;
 };
@@ -110,6 +128,8 @@ class Reply {
   [[nodiscard]] virtual std::string take_body() = 0;
   /// The next bytes of a stream into `chunk` (possibly none); false after the last.
   virtual bool next(std::string& chunk) = 0;
+  /// Why the reply is not whole, or none at all: its engine has died. Null while it is well.
+  [[nodiscard]] virtual const Error* failure() const { return nullptr; }
 };
 
 /// Counters of one engine since it was loaded, as last sampled (llama-server's /metrics).
@@ -129,9 +149,21 @@ struct EngineSample {
 class Weights {
  public:
   virtual ~Weights() = default;
-  /// Gives the mapped pages back to the kernel (they stay in the page cache). Only while no engine
-  /// uses these weights; returns what was resident and is no longer.
+  /// Gives the mapped pages back to the kernel (they stay in the page cache), and the host's private copies
+  /// where the next load makes them again in a moment. Only while no engine uses these weights; returns how
+  /// much is mapped.
   virtual ByteSize release_pages() = 0;
+  /// Whether the last release_pages() gave the private copies back, too.
+  [[nodiscard]] virtual bool copies_dropped() const { return false; }
+  /// Stopped when the weights are gone without having been let go, and every engine of theirs with them: the
+  /// process that held them has died. Its callbacks run on a thread of the loader's. Never stopped for what
+  /// is in this process.
+  [[nodiscard]] virtual std::stop_token lost() const { return {}; }
+  /// Why, once lost() is stopped.
+  [[nodiscard]] virtual Error why_lost() const { return {}; }
+  /// They are of no use any more: a process that holds them is killed, whatever it does, and with it every
+  /// engine of theirs. Does not block.
+  virtual void abandon() {}
 };
 
 /// A loaded version that answers requests. handle() from any thread, any number at once. The
@@ -150,6 +182,14 @@ class Engine {
   [[nodiscard]] virtual std::string props_json() = 0;
   /// A hold on the weights that outlives the engine: parked = this without the engine.
   [[nodiscard]] virtual std::shared_ptr<Weights> weights() = 0;
+  /// One short, real piece of the work that it was loaded for, which sample() does not count. Blocks until
+  /// it is done; kTimeout when it was not after `bound`, else kInternal with what the engine said.
+  [[nodiscard]] virtual Status probe(std::chrono::milliseconds bound) = 0;
+  /// To be read as long as anybody wants, also when the engine is gone. Null where it is not known.
+  [[nodiscard]] virtual std::shared_ptr<const LoopActivity> activity() const { return nullptr; }
+  /// Gives the engine up: what it works at ends early, with errors. Waits for that, at most `bound`. False
+  /// when it did not end; the engine may be neither used nor destroyed then.
+  [[nodiscard]] virtual bool abort(std::chrono::milliseconds /*bound*/) { return true; }
 };
 
 /// How far a load is. `stage` is llama-server's ("text_model", "mmproj_model", "spec_model") or

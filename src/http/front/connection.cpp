@@ -20,7 +20,10 @@ constexpr std::size_t kPipelineLimit = 64 << 10;
 constexpr std::size_t kLargeReply = 512 << 10;   // no stream queues as much
 constexpr std::chrono::seconds kLingerPause{2};  // as nginx does, shorter
 constexpr std::chrono::seconds kLingerTotal{30};
-constexpr std::chrono::seconds kCutFlush{2};  // to hand out what came before an abort
+constexpr std::chrono::seconds kCutFlush{2};     // to hand out what came before an abort
+constexpr std::chrono::seconds kHeadMayTake{1};  // while others wait for the place
+constexpr std::string_view kNoRoomForBody =
+    "too many bytes of request bodies are in memory (limits.max_bodies); try again in a moment";
 
 Connection::Time now() { return std::chrono::steady_clock::now(); }
 
@@ -36,7 +39,8 @@ void Connection::start() {
     const MutexLock lock(front_.mutex);
     ++front_.open;
   }
-  read_deadline_ = now() + front_.options.header_timeout;
+  since_ = now();
+  read_deadline_ = since_ + front_.options.header_timeout;
   async_handshake();
 }
 
@@ -45,6 +49,7 @@ void Connection::move_to(State next) {
     return state == State::kReading || state == State::kReplying || state == State::kRejecting;
   };
   const State before = std::exchange(state_, next);
+  if (before != next) since_ = now();
   if (is_busy(before) == is_busy(next) && next != State::kClosed) return;
   const MutexLock lock(front_.mutex);
   if (is_busy(before) && !is_busy(next)) --front_.busy;
@@ -109,10 +114,12 @@ void Connection::process_input() {
   if (!inbox_.empty()) {
     if (!reader_) {
       reader_ = std::make_unique<RequestReader>(front_.options.max_header, front_.options.max_body);
+      body_share_ = BodyBudget::Share(front_.bodies);
       read_deadline_ = now() + front_.options.header_timeout;
       move_to(State::kReading);
     }
     inbox_.erase(0, reader_->feed(inbox_));
+    if (!has_room_for_body()) return reject(503, kNoRoomForBody);
     switch (reader_->state()) {
       case RequestReader::State::kHead: break;
       case RequestReader::State::kBody:
@@ -135,13 +142,40 @@ void Connection::process_input() {
   read();
 }
 
+/// Of a body that is announced, before it comes: it would be thrown away half-way.
+bool Connection::has_room_for_body() {
+  const bool is_body =
+      reader_->state() == RequestReader::State::kBody || reader_->state() == RequestReader::State::kDone;
+  if (!is_body) return true;
+  const std::size_t arrived = reader_->body_size(), announced = reader_->announced_body_size();
+  return front_.bodies->has_room_for(announced > arrived ? announced - arrived : 0) &&
+         body_share_.grow_to(arrived);
+}
+
+std::optional<Connection::Standing> Connection::dispensable(Time time) const {
+  switch (state_) {
+    case State::kLingering: return Standing(Worth::kLingering, since_);
+    case State::kIdle: return Standing(Worth::kIdle, since_);
+    case State::kReading:
+      if (reader_->state() == RequestReader::State::kBody) return std::nullopt;
+      [[fallthrough]];
+    case State::kHandshake:
+      return time - since_ < kHeadMayTake ? std::nullopt : std::optional(Standing(Worth::kSlowHead, since_));
+    case State::kReplying:
+    case State::kRejecting:
+    case State::kClosed: return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 void Connection::dispatch() {
   Request request = reader_->take();
   const Reply::Options options{.head_only = request.method == "HEAD",
                                .http10 = reader_->http10(),
-                               .keep_alive = reader_->keep_alive() && !front_.stopping};
+                               .keep_alive = reader_->keep_alive() && !front_.stopping && !crowded_};
   reader_.reset();
   request.remote = remote_;
+  request.crowded = crowded_;
   // The weak pointer is locked on the loop only: no other thread may end up as the last owner.
   reply_ = std::make_shared<Reply>(options, [&loop = front_.loop, weak = weak_from_this()] {
     boost::asio::post(loop, [weak] {
@@ -154,7 +188,7 @@ void Connection::dispatch() {
   front_.exchanges.fetch_add(1, std::memory_order_relaxed);
   if (eof_) reply_->set_gone();
   read();
-  call_handler(make_exchange(std::move(request), reply_));
+  call_handler(make_exchange(std::move(request), std::exchange(body_share_, {}), reply_));
 }
 
 void Connection::call_handler(const ExchangePtr& exchange) {
@@ -170,6 +204,7 @@ void Connection::call_handler(const ExchangePtr& exchange) {
 void Connection::reject(int status, std::string_view what) {
   const Response response = front_.error_response(status, what);
   reader_.reset();  // owns `what`, perhaps
+  body_share_ = {};
   release(inbox_);
   Framing framing;
   framing.content_length = response.body.size();

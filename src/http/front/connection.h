@@ -4,8 +4,11 @@
 #include <boost/system/error_code.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "http/front/front.h"
 #include "http/front/reply.h"
@@ -35,6 +38,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void stop();
   /// Ends it now; the exchange, if any, learns that its client is gone.
   void close();
+  /// There is no room for it: it is there for one short answer.
+  void mark_crowded() { crowded_ = true; }
+
+  /// How little is lost when it is closed to make room: the lower of two goes first. Empty while a request is
+  /// at work, or its body or head is on the way.
+  enum class Worth : std::uint8_t { kLingering, kIdle, kSlowHead };
+  using Standing = std::pair<Worth, Time>;  ///< since when
+  [[nodiscard]] std::optional<Standing> dispensable(Time now) const;
+  /// Whether bytes have come that are not read yet: such as a request on an idle connection.
+  [[nodiscard]] bool has_unread() { return has_input(); }
 
  protected:
   enum class Farewell { kClean, kCut };
@@ -72,6 +85,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void move_to(State next);
   void read();
   void process_input();
+  [[nodiscard]] bool has_room_for_body();
   void dispatch();
   void call_handler(const ExchangePtr& exchange);
   void reject(int status, std::string_view what);
@@ -85,6 +99,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Front& front_;
   const std::string remote_;
   State state_ = State::kHandshake;
+  Time since_ = Time::min();  ///< of the state
+  bool crowded_ = false;
   bool reading_ = false;
   bool writing_ = false;
   bool eof_ = false;
@@ -98,6 +114,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool out_is_reply_ = false;
   std::size_t out_sent_ = 0;
   std::unique_ptr<RequestReader> reader_;
+  BodyBudget::Share body_share_;  ///< of the request that reader_ reads
   std::shared_ptr<Reply> reply_;
 };
 

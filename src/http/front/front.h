@@ -7,6 +7,8 @@
 #include <unordered_set>
 
 #include "base/mutex.h"
+#include "http/front/body_budget.h"
+#include "http/front/connection_room.h"
 #include "http/server.h"
 
 namespace switchyard::http {
@@ -19,6 +21,8 @@ struct Front {
   // Constant after construction.
   ServerOptions options;
   Handler handler;
+  ConnectionRoom room;
+  std::shared_ptr<BodyBudget> bodies;  ///< never null; exchanges outlive the server
 
   // Synchronise themselves.
   boost::asio::io_context loop{1};

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "http/front/connection_room.h"
 #include "http/front/test_client.h"
 
 // Requests that are refused before a handler sees them, and many connections at once.
@@ -110,6 +111,77 @@ TEST(Limits, AReaderThatTakesNothingIsGivenUp) {
   held->write(std::string(16 << 20, 'x'));
   EXPECT_TRUE(gone->pop());
   EXPECT_TRUE(held->client_gone());
+}
+
+TEST(Limits, TheBodiesInMemoryAreBoundedUntilTheirAnswers) {
+  ServerOptions options = small_limits();
+  options.max_body = ByteSize(200 << 10);
+  options.max_bodies = ByteSize(250 << 10);
+  TestServer server(options);
+  const std::string large(150 << 10, 'x');
+  Client first(server.port());
+  first.send("POST /hold HTTP/1.1\r\nContent-Length: " + std::to_string(large.size()) + "\r\n\r\n" + large);
+  auto held = server.held();
+  Client announced(server.port()), chunked(server.port());
+  announced.send("POST /size HTTP/1.1\r\nContent-Length: " + std::to_string(large.size()) + "\r\n\r\n");
+  EXPECT_EQ(announced.read_reply().status, 503) << "before it is sent";
+  chunked.send("POST /size HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n25800\r\n" + large);
+  EXPECT_EQ(chunked.read_reply().status, 503);
+  EXPECT_EQ(Client(server.port()).post("/size", std::string(64 << 10, 'y')).body, "65536")
+      << "small ones go on";
+  held->respond({});
+  held.reset();
+  EXPECT_EQ(first.read_reply().status, 200);
+  EXPECT_EQ(Client(server.port()).post("/size", large).body, std::to_string(large.size()));
+}
+
+TEST(Limits, TheOldestIdleConnectionMakesRoom) {
+  ServerOptions options = small_limits();
+  options.descriptors = 80;
+  const auto room = connection_room(options.descriptors);
+  TestServer server(options);
+  std::vector<Client> clients;
+  for (std::uint64_t i = 0; i < room.ordinary; ++i) {
+    clients.emplace_back(server.port());
+    ASSERT_EQ(clients.back().get("/crowded").body, "no");
+  }
+  Client next(server.port());
+  EXPECT_EQ(next.get("/crowded").body, "no");
+  EXPECT_TRUE(clients.front().at_end());
+  EXPECT_EQ(clients.back().get("/a").status, 200);
+}
+
+TEST(Limits, WhereAllAreBusyAConnectionIsThereForAShortAnswer) {
+  ServerOptions options = small_limits();
+  options.descriptors = 80;
+  const auto room = connection_room(options.descriptors);
+  TestServer server(options);
+  std::vector<Client> clients;
+  std::vector<ExchangePtr> held;
+  for (std::uint64_t i = 0; i < room.ordinary; ++i) {
+    clients.emplace_back(server.port());
+    clients.back().send("GET /hold HTTP/1.1\r\n\r\n");
+    held.push_back(server.held());
+  }
+  for (int i = 0; i < 100; ++i) {
+    Client crowded(server.port());
+    const auto reply = crowded.get("/crowded");
+    ASSERT_EQ(reply.body, "yes");
+    ASSERT_EQ(Client::header(reply.head, "Connection"), "close");
+  }
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    held[i]->respond({.body = "done"});
+    EXPECT_EQ(clients[i].read_reply().body, "done");
+  }
+}
+
+TEST(ConnectionRoom, LeavesDescriptorsForTheRest) {
+  for (const std::uint64_t descriptors : {0ULL, 64ULL, 128ULL, 1024ULL, 1ULL << 20, ~0ULL}) {
+    const auto room = connection_room(descriptors);
+    EXPECT_GE(room.ordinary, 1U);
+    if (descriptors < 128) continue;
+    EXPECT_LE(room.ordinary + room.crowded + 48, descriptors);
+  }
 }
 
 int thread_count() {

@@ -19,6 +19,7 @@ namespace {
 
 constexpr int kBatch = 64;  // accepted in one go before others get their turn
 constexpr std::chrono::milliseconds kPause{100};
+constexpr int kMostUnsent = 128 << 10;
 
 bool is_starvation(int why) { return why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM; }
 
@@ -57,6 +58,9 @@ void Listener::accept_ready() {
       const int on = 1;
       ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+      // The kernel would queue megabytes for a client that reads nothing. What is under way is not bounded by
+      // it.
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMostUnsent, sizeof kMostUnsent);
     }
     Socket socket(loop_.get_executor());
     boost::system::error_code ec;

@@ -196,8 +196,8 @@ namespace {
 
 class HandlersExchange final : public Exchange {
  public:
-  HandlersExchange(Request request, std::shared_ptr<Reply> reply)
-      : request_(std::move(request)), reply_(std::move(reply)) {}
+  HandlersExchange(Request request, BodyBudget::Share share, std::shared_ptr<Reply> reply)
+      : share_(std::move(share)), request_(std::move(request)), reply_(std::move(reply)) {}
   ~HandlersExchange() override { reply_->drop(); }
   HandlersExchange(const HandlersExchange&) = delete;
   HandlersExchange& operator=(const HandlersExchange&) = delete;
@@ -215,14 +215,15 @@ class HandlersExchange final : public Exchange {
   }
 
  private:
+  const BodyBudget::Share share_;  // before the body: it is freed when that is
   const Request request_;
   const std::shared_ptr<Reply> reply_;
 };
 
 }  // namespace
 
-ExchangePtr make_exchange(Request request, std::shared_ptr<Reply> reply) {
-  return std::make_shared<HandlersExchange>(std::move(request), std::move(reply));
+ExchangePtr make_exchange(Request request, BodyBudget::Share share, std::shared_ptr<Reply> reply) {
+  return std::make_shared<HandlersExchange>(std::move(request), std::move(share), std::move(reply));
 }
 
 }  // namespace switchyard::http

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "http/front/body_budget.h"
 #include "http/server.h"
 
 namespace switchyard::http {
@@ -91,7 +92,9 @@ class Reply {
   std::vector<std::function<void()>> gone_callbacks_ GUARDED_BY(mutex_);
 };
 
-/// The exchange that a handler holds: its request and the producer's side of its reply.
-[[nodiscard]] ExchangePtr make_exchange(Request request, std::shared_ptr<Reply> reply);
+/// The exchange that a handler holds: its request, what the request's body takes, and the producer's side of
+/// its reply.
+[[nodiscard]] ExchangePtr make_exchange(Request request, BodyBudget::Share share,
+                                        std::shared_ptr<Reply> reply);
 
 }  // namespace switchyard::http

@@ -134,6 +134,16 @@ std::size_t RequestReader::feed(std::string_view input) {
   return used;
 }
 
+std::size_t RequestReader::body_size() const {
+  return state_ == State::kDone ? request_.body.size() : parser_->beast.get().body().size();
+}
+
+std::size_t RequestReader::announced_body_size() const {
+  if (!parser_->beast.is_header_done()) return 0;
+  const auto length = parser_->beast.content_length();
+  return length ? static_cast<std::size_t>(*length) : 0;
+}
+
 void RequestReader::on_head() {
   state_ = State::kBody;
   const auto& message = parser_->beast.get();

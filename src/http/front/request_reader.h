@@ -24,6 +24,9 @@ class RequestReader {
   std::size_t feed(std::string_view input);
 
   [[nodiscard]] State state() const { return state_; }
+  /// Of the body, what has come; and what is said to come, where that is said.
+  [[nodiscard]] std::size_t body_size() const;
+  [[nodiscard]] std::size_t announced_body_size() const;
   /// True once, when the client waits for "100 Continue" before it sends the body.
   [[nodiscard]] bool take_continue();
   /// In state kDone, once. `remote` is left empty.

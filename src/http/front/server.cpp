@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <future>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -35,10 +36,17 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+std::uint64_t descriptor_limit() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
+}
+
 class FrontServer final : public Server {
  public:
   FrontServer(ServerOptions options, Handler handler, std::unique_ptr<asio::ssl::context> tls, Bound bound)
       : tls_(std::move(tls)), port_(bound.port), sweep_(front_.loop) {
+    front_.room = connection_room(options.descriptors > 0 ? options.descriptors : descriptor_limit());
+    front_.bodies = std::make_shared<BodyBudget>(std::max(options.max_bodies, options.max_body));
     front_.options = std::move(options);
     front_.handler = std::move(handler);
     for (auto& socket : bound.sockets) {
@@ -82,6 +90,8 @@ class FrontServer final : public Server {
     return answered;
   }
 
+  void pulse(std::function<void()> done) override { asio::post(front_.loop, std::move(done)); }
+
   [[nodiscard]] Stats stats() const override {
     Stats stats;
     stats.requests = front_.requests.load(std::memory_order_relaxed);
@@ -92,10 +102,31 @@ class FrontServer final : public Server {
   }
 
  private:
+  /// Too many are there already: one that does nothing makes room, and where there is none such the new one
+  /// is for a short answer only. The last resort is to drop it.
   void serve(Socket socket, std::string remote) {
+    const bool crowded = front_.connections.size() >= front_.room.ordinary && !close_dispensable();
+    if (front_.connections.size() >= front_.room.ordinary + front_.room.crowded) return;
     const auto connection = tls_ ? make_tls_connection(front_, std::move(socket), std::move(remote), *tls_)
                                  : make_plain_connection(front_, std::move(socket), std::move(remote));
+    if (crowded) connection->mark_crowded();
     connection->start();
+  }
+
+  bool close_dispensable() {
+    const auto now = steady_clock::now();
+    std::shared_ptr<Connection> least;
+    std::optional<Connection::Standing> standing_of_least;
+    for (const auto& connection : front_.connections) {
+      const auto standing = connection->dispensable(now);
+      if (!standing || (standing_of_least && *standing_of_least <= *standing)) continue;
+      if (connection->has_unread()) continue;  // asks the system: only where it counts
+      standing_of_least = standing;
+      least = connection;
+    }
+    if (least == nullptr) return false;
+    least->close();
+    return true;
   }
 
   /// Runs `task` on the loop and waits for it.

@@ -208,7 +208,8 @@ class Queue {
 };
 
 /// A server on a free port of 127.0.0.1. Paths: /hold gives the exchange to the test, /stream sends three
-/// events, /status/N answers with N, /drop forgets the exchange, /throw throws; any other path is echoed.
+/// events, /status/N answers with N, /crowded with whether the connection is, /size with the size of the
+/// body, /drop forgets the exchange, /throw throws; any other path is echoed.
 class TestServer {
  public:
   explicit TestServer(ServerOptions options = {}) {
@@ -243,6 +244,8 @@ class TestServer {
     }
     if (request.path.starts_with("/status/")) response.status = std::stoi(request.path.substr(8));
     response.body = request.method + " " + request.path + " " + request.body;
+    if (request.path == "/crowded") response.body = request.crowded ? "yes" : "no";
+    if (request.path == "/size") response.body = std::to_string(request.body.size());
     exchange->respond(std::move(response));
   }
 

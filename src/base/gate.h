@@ -4,7 +4,7 @@
 
 #include "base/mutex.h"
 
-namespace switchyard::http {
+namespace switchyard {
 
 /// Lets callbacks of somebody who lives longer come in until it is closed. Any thread.
 class Gate {
@@ -26,4 +26,4 @@ class Gate {
   bool closed_ GUARDED_BY(mutex_) = false;
 };
 
-}  // namespace switchyard::http
+}  // namespace switchyard

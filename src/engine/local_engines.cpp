@@ -1,0 +1,99 @@
+#include "engine/local_engines.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "common.h"
+#include "engine/params.h"
+#include "engine/weights_store.h"
+
+namespace switchyard::engine {
+namespace {
+
+/// An engine whose end takes its turn among those that share its weights.
+class SerialisedEngine final : public Engine {
+ public:
+  SerialisedEngine(std::unique_ptr<Engine> inner, std::shared_ptr<Mutex> turn)
+      : turn_(std::move(turn)), inner_(std::move(inner)) {}
+  ~SerialisedEngine() override {
+    const MutexLock lock(*turn_);
+    inner_.reset();
+  }
+  SerialisedEngine(const SerialisedEngine&) = delete;
+  SerialisedEngine& operator=(const SerialisedEngine&) = delete;
+
+  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override {
+    return inner_->handle(std::move(request));
+  }
+  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override {
+    return inner_->sample(patience);
+  }
+  [[nodiscard]] std::string info_json() const override { return inner_->info_json(); }
+  [[nodiscard]] std::string props_json() override { return inner_->props_json(); }
+  [[nodiscard]] std::shared_ptr<Weights> weights() override { return inner_->weights(); }
+  [[nodiscard]] Status probe(std::chrono::milliseconds bound) override { return inner_->probe(bound); }
+  [[nodiscard]] std::shared_ptr<const LoopActivity> activity() const override { return inner_->activity(); }
+  [[nodiscard]] bool abort(std::chrono::milliseconds bound) override { return inner_->abort(bound); }
+
+ private:
+  const std::shared_ptr<Mutex> turn_;
+  std::unique_ptr<Engine> inner_;
+};
+
+std::string join(const ArgMap& args) {
+  std::string text;
+  for (const auto& [name, value] : args) text += fmt::format("{}={};", name, value);
+  return text;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> LocalEngines::load(const ModelSpec& spec, const Inspection& inspection,
+                                                   std::unique_ptr<SlotStateKeeper> keeper,
+                                                   const std::function<void(const LoadProgress&)>& progress,
+                                                   InProcessEngine::OnFailed on_failed,
+                                                   const std::stop_token& stop) {
+  ModelSpec resolved = spec;
+  resolved.args = inspection.resolved_args;
+  auto params = make_params(resolved);
+  if (!params) return std::unexpected(params.error());
+  const std::string key = inspection.weights_key + join(resolved.args);
+  const auto turn = this->turn(inspection.weights_key);
+  const MutexLock lock(*turn);
+  // Experience counts for a return from parked, where the weights have been in memory all along.
+  InProcessEngine::Experience experience;
+  if (weights_are_held(inspection.weights_key)) {
+    experience = known(key);
+  } else {
+    experience.host_buffers = inspection.need.host_buffers;
+  }
+  if (experience.probes.empty()) experience.probes = inspection.context_probes;
+  experience.weights_key = inspection.weights_key;
+  auto engine = InProcessEngine::load(std::move(*params), spec.model + "@" + spec.version, experience,
+                                      std::move(keeper), progress, std::move(on_failed), stop);
+  if (!engine) return std::unexpected(engine.error());
+  experience.host_buffers.clear();
+  remember(key, std::move(experience));
+  return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
+}
+
+std::shared_ptr<Mutex> LocalEngines::turn(const std::string& weights_key) {
+  const MutexLock lock(mutex_);
+  auto& weak = turns_[weights_key];
+  auto mutex = weak.lock();
+  if (mutex == nullptr) weak = mutex = std::make_shared<Mutex>();
+  return mutex;
+}
+
+InProcessEngine::Experience LocalEngines::known(const std::string& key) {
+  const MutexLock lock(mutex_);
+  return experience_[key];
+}
+
+void LocalEngines::remember(const std::string& key, InProcessEngine::Experience experience) {
+  const MutexLock lock(mutex_);
+  experience_[key] = std::move(experience);
+}
+
+}  // namespace switchyard::engine

@@ -1,0 +1,85 @@
+#include "tenants/limiter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace switchyard::tenants {
+namespace {
+
+/// Nobody knows when a running request ends.
+constexpr std::chrono::seconds kLookAgain{1};
+
+Error over_limit(std::string_view what, std::uint64_t limit) {
+  return {ErrorCode::kOverloaded, fmt::format("this key's limit of {} {} is reached", limit, what)};
+}
+
+Standing::OfOne of_one(Window& window, TimePoint now, std::uint64_t limit) {
+  return {.limit = limit,
+          .remaining = limit - std::min(limit, window.sum(now)),
+          .reset = window.until_empty(now)};
+}
+
+}  // namespace
+
+std::optional<Error> Account::enter(const Limits& limits, Duration& retry_after) {
+  const MutexLock lock(mutex_);
+  const TimePoint now = clock_.now();
+  if (limits.parallel && running_ >= *limits.parallel) {
+    retry_after = kLookAgain;
+    return over_limit("requests at once", *limits.parallel);
+  }
+  if (limits.rpm && requests_.sum(now) >= *limits.rpm) {
+    retry_after = requests_.until_below(now, *limits.rpm);
+    return over_limit("requests a minute", *limits.rpm);
+  }
+  if (limits.tpm && tokens_.sum(now) >= *limits.tpm) {
+    retry_after = tokens_.until_below(now, *limits.tpm);
+    return over_limit("tokens a minute", *limits.tpm);
+  }
+  ++running_;
+  requests_.add(now, 1);
+  return std::nullopt;
+}
+
+void Account::leave(std::uint64_t tokens) {
+  const MutexLock lock(mutex_);
+  --running_;
+  tokens_.add(clock_.now(), tokens);
+}
+
+Standing Account::standing(const Limits& limits) {
+  const MutexLock lock(mutex_);
+  const TimePoint now = clock_.now();
+  Standing standing;
+  if (limits.rpm) standing.requests = of_one(requests_, now, *limits.rpm);
+  if (limits.tpm) standing.tokens = of_one(tokens_, now, *limits.tpm);
+  return standing;
+}
+
+void Permit::end(std::uint64_t tokens) {
+  if (account_ != nullptr && !std::exchange(ended_, true)) account_->leave(tokens);
+}
+
+std::expected<Permit, Refusal> Limiter::admit(const std::string& key_id, const Limits& limits) {
+  std::shared_ptr<Account> account;
+  {
+    const MutexLock lock(mutex_);
+    std::shared_ptr<Account>& known = accounts_[key_id];
+    if (known == nullptr) known = std::make_shared<Account>(clock_);
+    account = known;
+  }
+  Duration retry_after{0};
+  if (auto error = account->enter(limits, retry_after)) {
+    return std::unexpected(Refusal{std::move(*error), retry_after, account->standing(limits)});
+  }
+  return Permit(std::move(account), limits);
+}
+
+void Limiter::forget(const std::string& key_id) {
+  const MutexLock lock(mutex_);
+  accounts_.erase(key_id);
+}
+
+}  // namespace switchyard::tenants

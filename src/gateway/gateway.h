@@ -17,6 +17,7 @@
 #include "gateway/reply_sink.h"
 #include "gateway/request_record.h"
 #include "gateway/stream_owners.h"
+#include "gateway/tier.h"
 #include "models/manager.h"
 
 namespace switchyard::gateway {
@@ -33,6 +34,7 @@ struct CallOptions {
   std::optional<Duration> patience = {};  ///< until the head of the reply: then kTimeout
   RequestObserver observer = {};          ///< of this one, before the gateway's
   std::string tenant = {};                ///< the id of the key that asks; empty: none
+  Tier tier = Tier::kDefault;
 };
 
 /// The life of a request: resolve the name once, find a place in the queue of its version (or kOverloaded),

@@ -117,9 +117,9 @@ class Timed:
 
 
 def complete(server: Server, model: str | None, tokens: int, prompt="Hello", stop: threading.Event | None = None,
-             **fields) -> Timed:
+             key: str | None = None, **fields) -> Timed:
     """One streamed /completion on a connection of its own, each token timed as it arrives, until it
-    ends or `stop` is set."""
+    ends or `stop` is set. `key` is sent where there is one."""
     body = {"prompt": prompt, "n_predict": tokens, "stream": True, "temperature": 0, "cache_prompt": False,
             "ignore_eos": True, **fields}
     if model:
@@ -127,8 +127,10 @@ def complete(server: Server, model: str | None, tokens: int, prompt="Hello", sto
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     connection.connect()
     began = time.perf_counter()
-    connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json",
-                                                                 "Connection": "close"})
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    connection.request("POST", "/completion", json.dumps(body), headers)
     reply = connection.getresponse()
     assert reply.status == 200, reply.read()
     times = []

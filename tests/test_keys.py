@@ -73,6 +73,10 @@ def test_the_life_of_a_key_by_commands(start, talkers):
     assert ask(server, made).status_code == 200
     assert ask(server, made, "mine").headers["x-switchyard-version"] == "beta@1"
     cli("keys", "list", server=server, key=made["key"], status=1)
+    assert "2.5" in cli("keys", "update", "acme", "--weight", 2.5, "--clear", "rpm_limit", server=server, key=admin)
+    changed = json.loads(cli("keys", "list", "--json", server=server, key=admin))["keys"]
+    assert [(key["weight"], key["rpm_limit"]) for key in changed if key["key_alias"] == "acme"] == [(2.5, None)]
+    cli("keys", "update", "acme", server=server, key=admin, status=1)
     cli("keys", "block", "acme", server=server, key=admin)
     assert ask(server, made).status_code == 403
     cli("keys", "unblock", "acme", server=server, key=admin)

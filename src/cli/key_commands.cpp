@@ -17,6 +17,8 @@ struct KeyWords {
   std::string key_alias, duration;
   std::vector<std::string> models, aliases, scopes;
   std::optional<std::uint64_t> rpm_limit, tpm_limit, max_parallel_requests;
+  std::optional<double> weight;
+  std::vector<std::string> cleared;
 
   [[nodiscard]] Result<Json> body() const {
     Json body = Json::object();
@@ -36,6 +38,8 @@ struct KeyWords {
                                      {"max_parallel_requests", max_parallel_requests}}) {
       if (limit) body[key] = *limit;
     }
+    if (weight) body["weight"] = *weight;
+    for (const std::string& what : cleared) body[what] = nullptr;
     return body;
   }
 };
@@ -73,9 +77,9 @@ void add_key_command(CLI::App& keys, Context& context, const char* name, const c
   });
 }
 
-void add_create(CLI::App& keys, Context& context) {
-  CLI::App* command = keys.add_subcommand("create", "Make a key and show it, once");
-  const auto words = std::make_shared<KeyWords>();
+/// What a key is and may, as options.
+std::shared_ptr<KeyWords> add_words(CLI::App* command) {
+  auto words = std::make_shared<KeyWords>();
   command->add_option("--key-alias", words->key_alias, "Its name for people");
   command->add_option("--models", words->models, "Models, versions and aliases it may ask for (default any)")
       ->delimiter(',');
@@ -85,9 +89,37 @@ void add_create(CLI::App& keys, Context& context) {
   command->add_option("--rpm-limit", words->rpm_limit, "Requests within a minute");
   command->add_option("--tpm-limit", words->tpm_limit, "Tokens within a minute");
   command->add_option("--max-parallel-requests", words->max_parallel_requests, "Requests at once");
+  command->add_option("--weight", words->weight, "Share of a busy model's tokens, against other keys' (1)");
   command->add_option("--duration", words->duration, "Until it expires, as in 30d (default never)");
+  return words;
+}
+
+void add_create(CLI::App& keys, Context& context) {
+  CLI::App* command = keys.add_subcommand("create", "Make a key and show it, once");
+  const auto words = add_words(command);
   add_server_options(*command, context);
   command->callback([&context, words] { create(context, *words); });
+}
+
+void add_update(CLI::App& keys, Context& context) {
+  CLI::App* command = keys.add_subcommand("update", "Change what a key is and may; what is not named stays");
+  const auto key = std::make_shared<std::string>();
+  command->add_option("key", *key, "Its alias or its id")->required();
+  const auto words = add_words(command);
+  command->add_option("--clear", words->cleared, "What it is to have no longer")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"rpm_limit", "tpm_limit", "max_parallel_requests", "expires"}));
+  add_server_options(*command, context);
+  command->callback([&context, key, words] {
+    if (!context.is_name(*key)) return;
+    const Result<Json> body = words->body();
+    if (!body) return context.report(body.error());
+    if (body->empty()) {
+      return context.report(
+          {ErrorCode::kInvalidArgument, "nothing to change was said: name what, as in --rpm-limit 60"});
+    }
+    ask(context, "POST", fmt::format("/admin/v1/keys/{}/update", percent_encode(*key)), *body, &updated_text);
+  });
 }
 
 void add_usage_command(CLI::App& app, Context& context) {
@@ -112,6 +144,7 @@ void add_key_commands(CLI::App& app, Context& context) {
   CLI::App* keys = app.add_subcommand("keys", "Make, show and revoke the keys of tenants");
   keys->require_subcommand(1);
   add_create(*keys, context);
+  add_update(*keys, context);
   CLI::App* list = keys->add_subcommand("list", "Show the keys, without their secrets");
   add_server_options(*list, context);
   list->callback([&context] { ask(context, "GET", "/admin/v1/keys", nullptr, &key_table); });

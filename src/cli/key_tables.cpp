@@ -36,12 +36,13 @@ std::string key_table(const Json& answer) {
   for (const Json& key : answer.value("keys", Json::array())) {
     rows.push_back({text_of(key, "key_alias"), text_of(key, "token_id"), list_of(key, "scopes", "-"),
                     list_of(key, "models", "any"), text_of(key, "rpm_limit"), text_of(key, "tpm_limit"),
-                    text_of(key, "max_parallel_requests"), text_of(key, "expires"),
+                    text_of(key, "max_parallel_requests"), text_of(key, "weight"), text_of(key, "expires"),
                     key.value("blocked", false) ? "blocked" : "-"});
   }
   if (rows.empty()) return "There is no key: make one with `switchyard keys create`.\n";
-  return format_table({"KEY", "ID", "SCOPES", "MODELS", "RPM", "TPM", "AT ONCE", "EXPIRES", "STATE"}, rows,
-                      {4, 5, 6});
+  return format_table(
+      {"KEY", "ID", "SCOPES", "MODELS", "RPM", "TPM", "AT ONCE", "WEIGHT", "EXPIRES", "STATE"}, rows,
+      {4, 5, 6, 7});
 }
 
 std::string usage_table(const Json& answer) {
@@ -65,6 +66,8 @@ std::string issued_text(const Json& answer) {
   }
   return text + "\nKeep it: it is not shown again.\n";
 }
+
+std::string updated_text(const Json& answer) { return key_table({{"keys", Json::array({answer})}}); }
 
 std::string key_line(const Json& answer) {
   return fmt::format("{} ({}) is {}\n", name_of(answer), text_of(answer, "token_id"),

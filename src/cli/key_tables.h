@@ -11,7 +11,8 @@ namespace switchyard::cli {
 [[nodiscard]] std::string usage_table(const Json& answer);
 /// A key that was made or rotated, with its secret.
 [[nodiscard]] std::string issued_text(const Json& answer);
-/// One key after a change, in one line.
+/// One key after a change: as a table, and in one line that says whether it is let in.
+[[nodiscard]] std::string updated_text(const Json& answer);
 [[nodiscard]] std::string key_line(const Json& answer);
 
 }  // namespace switchyard::cli

@@ -88,7 +88,8 @@ http::Settings live_settings(const config::Catalog& catalog,
           .cors = {server.cors_origins, server.cors_methods, server.cors_headers, server.cors_credentials},
           .requests = {.max_queue_per_model = server.max_queue_per_model,
                        .max_queue = server.max_queue,
-                       .slow_reader_timeout = server.slow_reader_timeout},
+                       .slow_reader_timeout = server.slow_reader_timeout,
+                       .keep_slot_for = server.keep_slot_for},
           .log = {.requests = server.log_requests, .prompts = server.log_prompts}};
 }
 

@@ -29,8 +29,8 @@ constexpr Key<LimitsSection> kLimits[] = {
      SWITCHYARD_READ(models_max)},
     {"max_wait", "duration", "5s", "A held request waits this long before a busy model must give way.",
      SWITCHYARD_READ(max_wait)},
-    {"min_residency", "duration", "its load time, at most 2s",
-     "Least time a model stays hot while others wait.", SWITCHYARD_READ(min_residency)},
+    {"min_residency", "duration", "four times its load time, at most `max_wait`",
+     "Least time a busy model stays hot while others wait.", SWITCHYARD_READ(min_residency)},
     {"retry_backoff", "duration", "1s", "Wait after a failed load before the next try; doubles each time.",
      SWITCHYARD_READ(retry_backoff)},
     {"retry_backoff_max", "duration", "5m", "Longest such wait.", SWITCHYARD_READ(retry_backoff_max)},
@@ -52,6 +52,10 @@ constexpr Key<LimitsSection> kLimits[] = {
      "for "
      "never.",
      SWITCHYARD_READ(slow_reader_timeout)},
+    {"keep_slot_for", "duration", "30s",
+     "After a tenant's last request one slot of a busy model is kept free for its next one for this long; 0 "
+     "for never.",
+     SWITCHYARD_READ(keep_slot_for)},
     {"max_bodies", "size", "1 GiB, at least `max_body`",
      "Bytes of request bodies in memory at once, those up to 64 KiB not counted; more get a 503.",
      SWITCHYARD_READ(max_bodies)},

@@ -88,6 +88,7 @@ struct LimitsSection {
   std::optional<std::uint32_t> max_queue_per_model;
   std::optional<std::uint32_t> max_queue;
   std::optional<Duration> slow_reader_timeout;
+  std::optional<Duration> keep_slot_for;
   std::optional<ByteSize> max_bodies;
 };
 

@@ -244,6 +244,7 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   settings.max_queue_per_model = file.limits.max_queue_per_model.value_or(settings.max_queue_per_model);
   settings.max_queue = file.limits.max_queue.value_or(settings.max_queue);
   settings.slow_reader_timeout = file.limits.slow_reader_timeout.value_or(settings.slow_reader_timeout);
+  settings.keep_slot_for = file.limits.keep_slot_for.value_or(settings.keep_slot_for);
   settings.max_bodies = file.limits.max_bodies.value_or(settings.max_bodies);
   if (const Status sound = check_ranges(settings, port); !sound) return std::unexpected(sound.error());
   return settings;

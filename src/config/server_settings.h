@@ -47,6 +47,7 @@ struct ServerSettings {
   std::vector<std::string> allowed_dirs;                      ///< of models' files; empty: any
   std::uint32_t max_queue_per_model = 256, max_queue = 1024;  ///< waiting requests; 0: any number
   Duration slow_reader_timeout = std::chrono::minutes(1);     ///< 0: never
+  Duration keep_slot_for = std::chrono::seconds(30);          ///< 0: never
   ByteSize max_bodies = ByteSize::gib(1);                     ///< of all requests at once
   bool log_json = false;
   bool log_requests = true, log_prompts = false;

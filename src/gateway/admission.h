@@ -16,7 +16,8 @@ struct RequestLimits {
   std::uint32_t max_queue_per_model = 256;  ///< requests that wait for one version
   std::uint32_t max_queue = 1024;           ///< that wait for any
   Duration slow_reader_timeout =
-      std::chrono::minutes(1);  ///< for a client to make room for more of its stream
+      std::chrono::minutes(1);                        ///< for a client to make room for more of its stream
+  Duration keep_slot_for = std::chrono::seconds(30);  ///< see FairnessSettings; 0: none is kept
 };
 
 /// What a new request for a version finds.

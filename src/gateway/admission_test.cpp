@@ -24,7 +24,9 @@ TEST(Admission, TheQueueOfAModelAndThatOfAllAreBounded) {
                                         Case{{.requests = 5, .slots = 4, .waiting = 10}, false}}) {
     const auto error = why_not_queue("a@1", queue, limits);
     EXPECT_EQ(!error, admitted) << queue.requests << " " << queue.slots << " " << queue.waiting;
-    if (error) EXPECT_EQ(error->code, ErrorCode::kOverloaded);
+    if (error) {
+      EXPECT_EQ(error->code, ErrorCode::kOverloaded);
+    }
   }
 }
 

@@ -20,12 +20,23 @@ std::size_t size_of(const engine::Request& request) {
   return bytes;
 }
 
+/// Of a body, on average: English text in JSON.
+constexpr std::size_t kBytesPerToken = 4;
+/// A reader that has made its stream wait for so long is not what a slot works for.
+constexpr Duration kTurnOfASlowReader = std::chrono::seconds(1);
+
+std::optional<std::uint64_t> total(const TokenCounts& tokens) {
+  if (!tokens.prompt && !tokens.generated) return std::nullopt;
+  return tokens.prompt.value_or(0) + tokens.generated.value_or(0);
+}
+
 /// The call whose lease is being asked for on this thread: an answer that comes meanwhile was not
 /// waited for.
 thread_local const Call* asking = nullptr;
 
 const Error kClientLeft{ErrorCode::kCancelled, "the client went away"};
 const Error kShuttingDown{ErrorCode::kUnavailable, "the server is shutting down"};
+const Error kGaveUp{ErrorCode::kUnavailable, "a background request: its slot was wanted by another"};
 const Error kTooSlow{
     ErrorCode::kTimeout,
     "the client did not take its stream for too long (slow_reader_timeout); it was ended so that "
@@ -125,8 +136,10 @@ void Call::ask_for_lease() {
     if (turn != turn_) return;  // answered, and held again meanwhile: the ticket there is not this one's
     std::swap(ticket_, ticket);
   }
-  if (phase_ != Phase::kHeld) return drop_ticket_of(turn);  // answered or refused before it could be seen
-  if (!options_.conversation.empty()) return;
+  const Phase now = phase_;
+  if (now != Phase::kHeld) drop_ticket_of(turn);  // answered or refused before it could be seen
+  const bool waits = now == Phase::kHeld || now == Phase::kQueued;
+  if (!waits || !options_.conversation.empty()) return;
   sink_->on_client_gone([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->refuse(kClientLeft);
   });
@@ -218,16 +231,68 @@ void Call::leased(Result<models::Lease> lease) {
   lease_ = std::move(*lease);
   gateway_.count_lease(record_.version, 1);
   revoked_ = lease_.revoked();
+  watch_lease();
+  if (options_.takes_slot) {
+    wait_for_turn();
+  } else {
+    gateway_.dependencies_.executor.post([self = shared_from_this()] { self->execute(); });
+  }
+}
+
+/// Its place is known before it can be refused, and it is not asked to begin before it waits.
+void Call::wait_for_turn() {
+  const Turns::Id turn = gateway_.turns_.enter(
+      {.version = record_.version,
+       .slots = lease_.slots(),
+       .party = {.tenant = options_.tenant, .weight = options_.weight, .tier = options_.tier},
+       .prompt_tokens = size_of(request_) / kBytesPerToken,
+       .begin = [self = shared_from_this()] { self->begin_turn(); },
+       .give_up =
+           [weak = weak_from_this()] {
+             if (const auto self = weak.lock()) self->give_up();
+           }});
+  turn_at_engine_ = turn;
+  const std::stop_token revoked = revoked_, room_wanted = lease_.room_wanted();
+  if (!move_phase(Phase::kRunning, Phase::kQueued)) return;
+  gateway_.turns_.wait(turn);
+  // Told before there was somebody who waited.
+  if (revoked.stop_requested()) when_revoked();
+  if (room_wanted.stop_requested()) give_way();
+}
+
+void Call::begin_turn() {
+  if (!move_phase(Phase::kQueued, Phase::kRunning)) return;  // whoever made it over ends its turn
+  record_.queued = gateway_.dependencies_.clock.now() - arrived_;
   gateway_.dependencies_.executor.post([self = shared_from_this()] { self->execute(); });
 }
 
+void Call::end_turn(std::optional<std::uint64_t> tokens) {
+  if (const Turns::Id turn = turn_at_engine_.exchange(0); turn != 0) gateway_.turns_.end(turn, tokens);
+}
+
+void Call::give_way() {
+  if (move_phase(Phase::kQueued, Phase::kRunning)) ask_again();
+}
+
+/// Gives the engine back that it has not used, and asks for one again.
+void Call::ask_again() {
+  return_lease();
+  hold_again();
+}
+
+/// Its slot, to somebody who waits for it.
+void Call::give_up() {
+  gave_up_ = true;
+  wake();
+}
+
 void Call::refuse(const Error& error) {
-  if (!move_phase(Phase::kNew, Phase::kOver) && !move_phase(Phase::kHeld, Phase::kOver)) return;
+  if (!move_phase(Phase::kNew, Phase::kOver) && !move_phase(Phase::kHeld, Phase::kOver) &&
+      !move_phase(Phase::kQueued, Phase::kOver))
+    return;
   const auto self = gateway_.take_routing(*this);
   drop_ticket();
-  gateway_.forget_conversation(*this);
-  sink_->fail(error);
-  over(error, http_status(error.code));
+  cut(error);
 }
 
 void Call::drop_ticket() {
@@ -260,8 +325,11 @@ bool Call::is_overdue() const {
 
 void Call::end_if_overdue(Duration slow_reader_timeout) {
   if (is_overdue()) refuse(out_of_time(*options_.patience));
-  if (slow_reader_timeout <= Duration::zero() || !waits_for_reader_) return;
-  if (gateway_.dependencies_.clock.now() - waits_since_.load() < slow_reader_timeout) return;
+  if (!waits_for_reader_) return;
+  const Duration waited = gateway_.dependencies_.clock.now() - waits_since_.load();
+  // The engine goes on without its reader: what is in the way here is no slot.
+  if (waited >= kTurnOfASlowReader) end_turn(std::nullopt);
+  if (slow_reader_timeout <= Duration::zero() || waited < slow_reader_timeout) return;
   too_slow_ = true;
   wake();
 }
@@ -275,13 +343,8 @@ std::optional<Error> Call::why_not_start() const {
 }
 
 void Call::execute() {
-  if (const auto error = why_not_start()) {
-    gateway_.forget_conversation(*this);
-    sink_->fail(*error);
-    over(error, http_status(error->code));
-    return;
-  }
-  watch_revocation();
+  if (const auto error = why_not_start()) return cut(*error);
+  if (lease_.broken()) return ask_again();
   try {
     open_reply();
   } catch (const std::exception& e) {
@@ -289,23 +352,42 @@ void Call::execute() {
   }
 }
 
-void Call::watch_revocation() {
-  on_revoked_.emplace(revoked_, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (self == nullptr) return;
-    // A session does not look at should_stop: it ends by a stop of its stream.
-    if (!self->options_.conversation.empty()) {
-      self->gateway_.dependencies_.executor.post(
-          [self] { self->gateway_.end_stream(self->record_.version, self->options_.conversation); });
-    }
-    self->wake();
-  });
+/// Ends it before its reply has begun.
+void Call::cut(const Error& error) {
+  gateway_.forget_conversation(*this);
+  sink_->fail(error);
+  over(error, http_status(error.code));
+}
+
+void Call::watch_lease() {
+  const auto tells = [weak = weak_from_this()](void (Call::*what)()) {
+    return std::function<void()>([weak, what] {
+      if (const auto self = weak.lock()) (self.get()->*what)();  // which may end what this is in
+    });
+  };
+  on_revoked_.emplace(revoked_, tells(&Call::when_revoked));
+  on_room_wanted_.emplace(lease_.room_wanted(), tells(&Call::give_way));
+}
+
+void Call::when_revoked() {
+  if (move_phase(Phase::kQueued, Phase::kRunning)) {
+    return lease_.broken() ? ask_again() : cut(*why_cut());
+  }
+  // A session does not look at should_stop: it ends by a stop of its stream.
+  if (!options_.conversation.empty()) {
+    gateway_.dependencies_.executor.post([self = shared_from_this()] {
+      self->gateway_.end_stream(self->record_.version, self->options_.conversation);
+    });
+  }
+  end_turn(std::nullopt);  // its engine may hang: others are not to wait for that
+  wake();
 }
 
 void Call::open_reply() {
   kept_for_replay_ =
       !by_process_ && !replayed_ && options_.conversation.empty() && size_of(request_) <= kMostKept;
   engine::Request request = kept_for_replay_ ? request_ : std::move(request_);
+  used_engine_ = !by_process_;
   reply_ = by_process_ ? gateway_.dependencies_.process_routes->handle(std::move(request))
                        : lease_.engine().handle(std::move(request));
   const bool failed_at_once = reply_->failure() != nullptr || reply_->status() >= 500;
@@ -429,6 +511,7 @@ bool Call::should_stop() {
 
 std::optional<Error> Call::why_cut() const {
   if (stopped_) return kShuttingDown;
+  if (gave_up_) return kGaveUp;
   if (ran_out_of_time_) return out_of_time(*options_.patience);
   if (too_slow_) return kTooSlow;
   if (auto why = lease_.why_broken()) {
@@ -452,14 +535,23 @@ std::optional<Error> Call::why_cut() const {
 
 void Call::end_reply() {
   on_revoked_.reset();
+  on_room_wanted_.reset();
   reply_.reset();  // may go on generating into a session: the engine is still leased
 }
 
 void Call::release() {
   end_reply();
-  if (!lease_) return;
-  if (gateway_.dependencies_.before_release && !lease_.broken())
+  const bool used = std::exchange(used_engine_, false);
+  if (used && lease_ && gateway_.dependencies_.before_release && !lease_.broken())
     gateway_.dependencies_.before_release(record_.version, lease_.engine());
+  return_lease();
+}
+
+void Call::return_lease() {
+  on_revoked_.reset();
+  on_room_wanted_.reset();
+  end_turn(0);
+  if (!lease_) return;
   gateway_.count_lease(record_.version, -1);
   lease_.release();
 }
@@ -468,11 +560,12 @@ bool Call::move_phase(Phase from, Phase to) { return phase_.compare_exchange_str
 
 void Call::over(const std::optional<Error>& error, int status) {
   phase_ = Phase::kOver;
+  record_.tokens = sink_->tokens();
+  end_turn(total(record_.tokens));
   release();
   record_.total = gateway_.dependencies_.clock.now() - arrived_;
   record_.status = status;
   record_.error = error;
-  record_.tokens = sink_->tokens();
   record_.outcome = !error                 ? Outcome::kAnswered
                     : sink_->client_gone() ? Outcome::kClientGone
                                            : Outcome::kFailed;

@@ -16,7 +16,9 @@ std::string_view to_string(Outcome outcome) noexcept {
 }
 
 Gateway::Gateway(Dependencies dependencies, RequestLimits limits)
-    : dependencies_(std::move(dependencies)), limits_(limits) {}
+    : dependencies_(std::move(dependencies)), turns_(dependencies_.clock) {
+  set_limits(limits);
+}
 
 Gateway::~Gateway() { wait_idle(); }
 
@@ -158,6 +160,7 @@ std::optional<Error> Gateway::admit(Call& call, const models::VersionRef& versio
 }
 
 void Gateway::set_limits(const RequestLimits& limits) {
+  turns_.set({.keeps_a_slot_for = limits.keep_slot_for});
   const MutexLock lock(mutex_);
   limits_ = limits;
 }
@@ -169,6 +172,7 @@ void Gateway::end_overdue() {
     slow_reader_timeout = limits_.slow_reader_timeout;
   }
   for (const auto& call : calls()) call->end_if_overdue(slow_reader_timeout);
+  turns_.look_again();
 }
 
 void Gateway::begin_shutdown() {

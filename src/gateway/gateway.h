@@ -18,6 +18,7 @@
 #include "gateway/request_record.h"
 #include "gateway/stream_owners.h"
 #include "gateway/tier.h"
+#include "gateway/turns.h"
 #include "models/manager.h"
 
 namespace switchyard::gateway {
@@ -34,13 +35,15 @@ struct CallOptions {
   std::optional<Duration> patience = {};  ///< until the head of the reply: then kTimeout
   RequestObserver observer = {};          ///< of this one, before the gateway's
   std::string tenant = {};                ///< the id of the key that asks; empty: none
+  bool takes_slot = false;                ///< it generates: it takes its turn at the engine's slots
+  double weight = 1;                      ///< of the tenant, against others'
   Tier tier = Tier::kDefault;
 };
 
 /// The life of a request: resolve the name once, find a place in the queue of its version (or kOverloaded),
-/// lease that (held meanwhile, without a thread), run the engine on a worker thread, hand the reply to the
-/// sink piece by piece, give everything back. A reply is never cut silently: what ends early ends with an
-/// error frame.
+/// lease that (held meanwhile, without a thread), wait for a turn at its slots, run the engine on a worker
+/// thread, hand the reply to the sink piece by piece, give everything back. A reply is never cut silently:
+/// what ends early ends with an error frame.
 ///
 /// Any thread; no method blocks but wait_idle() and the destructor, which does the same.
 class Gateway {
@@ -86,6 +89,8 @@ class Gateway {
   /// llama.cpp's lock: call it on a worker.
   void stop_conversation(const std::string& conversation);
   [[nodiscard]] const StreamOwners& streams() const { return streams_; }
+  /// Requests that wait for a slot of a hot engine, by model.
+  [[nodiscard]] std::map<std::string, std::uint32_t> waiting_for_slots() const { return turns_.waiting(); }
 
   /// Refuses new requests with kUnavailable; held and running ones go on.
   void begin_shutdown();
@@ -119,6 +124,7 @@ class Gateway {
 
   const Dependencies dependencies_;
   StreamOwners streams_;
+  Turns turns_;
   mutable Mutex mutex_;
   CondVar empty_;
   bool refusing_ GUARDED_BY(mutex_) = false;

@@ -98,12 +98,14 @@ class ScriptedLoader final : public engine::EngineLoader {
   explicit ScriptedLoader(Answer answer) : answer_(std::move(answer)) {}
   std::function<Status()> during_load = [] { return Status(); };
   std::function<Status(const engine::ModelSpec&)> before_load = {};
+  std::uint32_t slots = 0;  ///< of each engine
 
   [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec,
                                                    const engine::InspectOptions&, std::stop_token) override {
     engine::Inspection inspection;
     inspection.weights_key = spec.model + "@" + spec.version;
     inspection.n_ctx = 64;
+    inspection.n_slots = slots;
     inspection.need.items.push_back({.device = "host",
                                      .weights_mapped = ByteSize::mib(1),
                                      .weights_private = {},

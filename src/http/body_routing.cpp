@@ -23,6 +23,13 @@ std::size_t depth_of(std::string_view text) {
   return deepest;
 }
 
+/// What is none of OpenAI's names is as if it were not there: llama-server does not look at it at all.
+gateway::Tier tier_of(std::string_view name) {
+  return name == "priority" ? gateway::Tier::kPriority
+         : name == "flex"   ? gateway::Tier::kFlex
+                            : gateway::Tier::kDefault;
+}
+
 /// Keeps the values of a few keys of the outermost object; walks over everything else.
 class RoutingReader final : public nlohmann::json_sax<Json> {
  public:
@@ -58,6 +65,8 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     if (is_wait()) wait_is_flag = false;
     if (is_model()) {
       take_model(std::move(value));
+    } else if (depth_ == 1 && key_ == Key::kServiceTier) {
+      found.tier = tier_of(value);
     } else if (is_user() && found.user.empty()) {
       found.user = std::move(value);
     }
@@ -83,12 +92,13 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     parsed_text_ = std::ranges::find(kParsedTexts, name);
     inner_is_user_id_ = depth_ == 2 && key_ == Key::kMetadata && name == "user_id";
     if (depth_ != 1) return true;
-    key_ = name == "model"      ? Key::kModel
-           : name == "stream"   ? Key::kStream
-           : name == "wait"     ? Key::kWait
-           : name == "user"     ? Key::kUser
-           : name == "metadata" ? Key::kMetadata
-                                : Key::kOther;
+    key_ = name == "model"          ? Key::kModel
+           : name == "stream"       ? Key::kStream
+           : name == "wait"         ? Key::kWait
+           : name == "user"         ? Key::kUser
+           : name == "metadata"     ? Key::kMetadata
+           : name == "service_tier" ? Key::kServiceTier
+                                    : Key::kOther;
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
@@ -97,7 +107,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   }
 
  private:
-  enum class Key : std::uint8_t { kOther, kModel, kStream, kWait, kUser, kMetadata };
+  enum class Key : std::uint8_t { kOther, kModel, kStream, kWait, kUser, kMetadata, kServiceTier };
 
   [[nodiscard]] bool is_model() const { return depth_ == 1 && key_ == Key::kModel; }
   [[nodiscard]] bool is_wait() const { return depth_ == 1 && key_ == Key::kWait; }

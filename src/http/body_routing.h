@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/tier.h"
 #include "switchyard/result.h"
 
 namespace switchyard::http {
@@ -23,6 +24,7 @@ struct BodyRouting {
   bool wait = false;  ///< of the router's load and unload
   std::string user =
       {};  ///< OpenAI's "user", or "user_id" in Anthropic's "metadata"; the first that is a text
+  gateway::Tier tier = gateway::Tier::kDefault;  ///< as OpenAI's "service_tier" says
 };
 
 /// What a body may be on the outside. LoRA scales come as an array, which names no model.

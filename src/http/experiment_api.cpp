@@ -6,6 +6,7 @@
 #include "http/errors.h"
 #include "http/experiment_body.h"
 #include "http/experiment_json.h"
+#include "http/own_conversation.h"
 
 namespace switchyard::http {
 namespace {
@@ -108,12 +109,14 @@ void ExperimentApi::report(const RouteCall& call) {
 void ExperimentApi::feedback(const RouteCall& call) {
   const auto body = read_body(call, {"request_id", "score", "label", "converted"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
-  const auto feedback = read_feedback(*body);
+  auto feedback = read_feedback(*body);
   if (!feedback) return call.exchange->respond(error_reply(feedback.error()));
+  const std::string request_id = feedback->request_id;
+  feedback->request_id = own_request(call.key == nullptr ? "" : call.key->id, request_id);
   if (const Status taken = services_.experiments.feedback(*feedback); !taken)
     return call.exchange->respond(error_reply(taken.error()));
   call.exchange->respond(
-      json_reply({{"object", "feedback"}, {"request_id", feedback->request_id}, {"accepted", true}}, 202));
+      json_reply({{"object", "feedback"}, {"request_id", request_id}, {"accepted", true}}, 202));
 }
 
 }  // namespace switchyard::http

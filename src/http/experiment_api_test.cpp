@@ -84,6 +84,33 @@ TEST_F(ExperimentApiTest, FeedbackIsJoinedByTheIdOfTheReply) {
   EXPECT_EQ(row(now, "b@1", "conversion")["observations"], 1);
 }
 
+TEST_F(ExperimentApiTest, FeedbackCountsForTheKeyThatAsked) {
+  const auto header_of = [&](const char* name, tenants::Scope scope) -> Headers {
+    const auto made =
+        tenants_.keyring.create({.key_alias = name, .scopes = {scope}}, tenants::AdminKey::kNone);
+    return {{"Authorization", "Bearer " + made->key.secret}};
+  };
+  const Headers admin = header_of("admin", tenants::Scope::kAdmin);
+  Headers mine = header_of("mine", tenants::Scope::kInference);
+  const Headers others = header_of("other's", tenants::Scope::kInference);
+  ASSERT_EQ(ask("POST", "/admin/v1/experiments", definition({{"metric", "score"}}).dump(), admin).status,
+            201);
+  Headers request = mine;
+  request["x-request-id"] = "r";
+  ASSERT_EQ(ask("POST", "/v1/chat/completions", R"({"model":"chat"})", request).status, 200);
+  records_.acquire();
+  const auto observations = [&] {
+    recorder_.write();
+    return row(json(ask("GET", "/admin/v1/experiments/x/report", {}, admin)), "b@1", "score")["observations"];
+  };
+  const std::string body = R"({"request_id":"r","score":1})";
+  EXPECT_EQ(ask("POST", "/v1/feedback", body, others).status, 202) << "which tells nothing of what there is";
+  EXPECT_EQ(observations(), 0);
+  const Response taken = ask("POST", "/v1/feedback", body, mine);
+  EXPECT_EQ(json(taken)["request_id"], "r");
+  EXPECT_EQ(observations(), 1);
+}
+
 TEST_F(ExperimentApiTest, FeedbackThatSaysNothingOrTooMuchIsRefused) {
   for (const char* body :
        {"", "{}", R"({"request_id":"r"})", R"({"request_id":"","score":1})",

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <string_view>
 
+#include "http/own_conversation.h"
+
 namespace switchyard::http {
 namespace {
 
@@ -26,7 +28,7 @@ std::optional<experiments::Observation> observation_of(const gateway::RequestRec
   if (record.version.model.empty() || !is_generated(record)) return std::nullopt;
   experiments::Observation observation{.name = record.name,
                                        .version = record.version.to_string(),
-                                       .request_id = record.request_id,
+                                       .request_id = own_request(record.tenant, record.request_id),
                                        .subject = record.subject,
                                        .path = record.path,
                                        .streamed = record.streamed};

@@ -138,6 +138,7 @@ Json key_json(const tenants::Key& key) {
           {"rpm_limit", limit_json(settings.limits.rpm)},
           {"tpm_limit", limit_json(settings.limits.tpm)},
           {"max_parallel_requests", limit_json(settings.limits.parallel)},
+          {"weight", settings.weight},
           {"blocked", settings.blocked},
           {"created_at", time_text(key.created)},
           {"expires", time_json(settings.expires)},
@@ -151,14 +152,19 @@ Json issued_json(const tenants::IssuedKey& issued) {
 }
 
 Result<tenants::KeyChange> read_key_change(const RouteCall& call, tenants::WallTime now) {
-  const auto body = read_body(call, {"key_alias", "scopes", "models", "aliases", "rpm_limit", "tpm_limit",
-                                     "max_parallel_requests", "blocked", "duration", "expires", "metadata"});
+  const auto body =
+      read_body(call, {"key_alias", "scopes", "models", "aliases", "rpm_limit", "tpm_limit",
+                       "max_parallel_requests", "weight", "blocked", "duration", "expires", "metadata"});
   if (!body) return std::unexpected(body.error());
   tenants::KeyChange change;
   Status read = read_names(*body, change);
   if (read) read = read_limits(*body, change);
   if (read) read = read_expiry(*body, now, change);
   if (!read) return std::unexpected(read.error());
+  if (const auto weight = body->find("weight"); weight != body->end()) {
+    if (!weight->is_number()) return wrong("weight", "a number");
+    change.weight = weight->get<double>();
+  }
   if (body->contains("blocked")) {
     const auto blocked = read_flag(*body, "blocked", false);
     if (!blocked) return std::unexpected(blocked.error());

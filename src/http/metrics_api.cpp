@@ -49,7 +49,10 @@ void MetricsApi::add_routes(Router& router) {
 }
 
 std::string MetricsApi::text() const {
-  auto families = engine_families(sampler_.totals());
+  auto totals = sampler_.totals();
+  for (const auto& [model, waiting] : services_.gateway.waiting_for_slots())
+    totals[model].counted.requests_deferred += waiting;
+  auto families = engine_families(totals);
   const auto add = [&](std::vector<telemetry::MetricFamily> more) {
     families.insert(families.end(), std::make_move_iterator(more.begin()),
                     std::make_move_iterator(more.end()));

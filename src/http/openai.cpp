@@ -1,5 +1,6 @@
 #include "http/openai.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string_view>
@@ -17,37 +18,43 @@
 namespace switchyard::http {
 namespace {
 
-constexpr std::array<std::string_view, 27> kPostRoutes{"/completion",
-                                                       "/completions",
-                                                       "/v1/completions",
-                                                       "/chat/completions",
-                                                       "/v1/chat/completions",
-                                                       "/v1/chat/completions/control",
-                                                       "/v1/responses",
-                                                       "/responses",
-                                                       "/v1/audio/transcriptions",
-                                                       "/audio/transcriptions",
-                                                       "/v1/messages",
-                                                       "/infill",
-                                                       "/embedding",
-                                                       "/embeddings",
-                                                       "/v1/embeddings",
-                                                       "/rerank",
-                                                       "/reranking",
-                                                       "/v1/rerank",
-                                                       "/v1/reranking",
-                                                       "/tokenize",
-                                                       "/detokenize",
-                                                       "/apply-template",
-                                                       "/chat/completions/input_tokens",
-                                                       "/v1/chat/completions/input_tokens",
-                                                       "/responses/input_tokens",
-                                                       "/v1/responses/input_tokens",
-                                                       "/v1/messages/count_tokens"};
+/// A slot of the engine works for each of these.
+constexpr std::array<std::string_view, 18> kGeneratingRoutes{"/completion",
+                                                             "/completions",
+                                                             "/v1/completions",
+                                                             "/chat/completions",
+                                                             "/v1/chat/completions",
+                                                             "/v1/responses",
+                                                             "/responses",
+                                                             "/v1/audio/transcriptions",
+                                                             "/audio/transcriptions",
+                                                             "/v1/messages",
+                                                             "/infill",
+                                                             "/embedding",
+                                                             "/embeddings",
+                                                             "/v1/embeddings",
+                                                             "/rerank",
+                                                             "/reranking",
+                                                             "/v1/rerank",
+                                                             "/v1/reranking"};
+/// And for none of these.
+constexpr std::array<std::string_view, 9> kTextRoutes{"/v1/chat/completions/control",
+                                                      "/tokenize",
+                                                      "/detokenize",
+                                                      "/apply-template",
+                                                      "/chat/completions/input_tokens",
+                                                      "/v1/chat/completions/input_tokens",
+                                                      "/responses/input_tokens",
+                                                      "/v1/responses/input_tokens",
+                                                      "/v1/messages/count_tokens"};
 /// What these change is everybody's.
 constexpr std::array<std::string_view, 3> kControlRoutes{"/lora-adapters", "/slots/:id_slot", "/props"};
 /// Bodies up to this size are read on the loop thread; longer ones would hold up other connections.
 constexpr std::size_t kQuickBody = 64 << 10;
+
+bool generates(std::string_view path) {
+  return std::ranges::find(kGeneratingRoutes, path) != kGeneratingRoutes.end();
+}
 
 Outermost outermost_of(std::string_view path) {
   return path == "/lora-adapters" ? Outermost::kObjectOrArray : Outermost::kObject;
@@ -70,13 +77,12 @@ engine::Request engine_request(const RouteCall& call) {
 }
 
 void OpenAiApi::add_routes(Router& router) {
-  for (const auto path : kPostRoutes) {
-    router.add(
-        "POST", std::string(path), [this](RouteCall call) { post(std::move(call)); }, Access::kInference);
-  }
-  for (const auto path : kControlRoutes) {
-    router.add("POST", std::string(path), [this](RouteCall call) { post(std::move(call)); }, Access::kAdmin);
-  }
+  const auto add_post = [&](std::string_view path, Access access) {
+    router.add("POST", std::string(path), [this](RouteCall call) { post(std::move(call)); }, access);
+  };
+  for (const auto path : kGeneratingRoutes) add_post(path, Access::kInference);
+  for (const auto path : kTextRoutes) add_post(path, Access::kInference);
+  for (const auto path : kControlRoutes) add_post(path, Access::kAdmin);
   router.add("GET", "/lora-adapters", [this](RouteCall call) { get(std::move(call)); }, Access::kRead);
   // What others ask is in there.
   router.add("GET", "/slots", [this](RouteCall call) { look(std::move(call)); }, Access::kAdmin);
@@ -127,6 +133,8 @@ void OpenAiApi::post_parsed(RouteCall call) {
       .make_hot = make_hot(call.request()),
       .conversation = own_conversation(call.key, call.request().header("X-Conversation-Id"))};
   if (options.model.empty()) options.model = call.request().param("model");
+  options.takes_slot = generates(call.path);
+  options.tier = routing->tier;
   run(std::move(call), std::move(options), std::move(request), Counts::kAsARequest, routing->user);
 }
 
@@ -167,6 +175,7 @@ void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Reques
   std::optional<tenants::Permit> permit;
   if (call.key != nullptr) {
     options.tenant = call.key->id;
+    options.weight = call.key->settings.weight;
     const tenants::Limits& limits = call.key->settings.limits;
     if (counts == Counts::kAsARequest && limits.any()) {
       auto admitted = services_.tenants.limiter.admit(call.key->id, limits);

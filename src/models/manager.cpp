@@ -18,7 +18,9 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   engine_ = std::exchange(other.engine_, nullptr);
   ref_ = std::move(other.ref_);
   use_ = other.use_;
+  slots_ = other.slots_;
   revocation_ = std::move(other.revocation_);
+  room_wanted_ = std::move(other.room_wanted_);
   return *this;
 }
 
@@ -27,6 +29,7 @@ void Lease::release() {
   if (manager == nullptr) return;
   engine_ = nullptr;
   revocation_ = nullptr;
+  room_wanted_ = {};
   manager->impl_->give_back(*std::exchange(entry_, nullptr), use_);
 }
 

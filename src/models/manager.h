@@ -28,6 +28,7 @@ struct Revocation {
   std::stop_source stop;
   Error why = {};                    ///< it is broken; set before that
   std::atomic<bool> broken = false;  ///< set before the stop: the engine is no use any more
+  std::stop_source room = {};        ///< of the leases given since the last drain for room; the manager's
 };
 
 /// What a lease is for.
@@ -58,6 +59,11 @@ class Lease {
   [[nodiscard]] std::optional<Error> why_broken() const {
     return broken() ? std::optional(revocation_->why) : std::nullopt;
   }
+  /// Others wait for the room of its engine: whoever has not begun to use it is to give it back, and may ask
+  /// again, which waits until they have had their turn. Who has begun goes on.
+  [[nodiscard]] std::stop_token room_wanted() const { return room_wanted_; }
+  /// Requests that its engine works for at once.
+  [[nodiscard]] std::uint32_t slots() const { return slots_; }
   /// Gives it back early. The destructor does the same.
   void release();
 
@@ -68,7 +74,9 @@ class Lease {
   engine::Engine* engine_ = nullptr;
   VersionRef ref_;
   Use use_ = Use::kUser;
+  std::uint32_t slots_ = 0;
   std::shared_ptr<const Revocation> revocation_;
+  std::stop_token room_wanted_;
 };
 
 /// Forgets a waiting acquire when destroyed or cancelled: its callback is then not called any more

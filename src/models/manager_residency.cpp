@@ -285,6 +285,8 @@ void Manager::Impl::begin_drain(const EntryPtr& entry, Drain drain) {
     if (before.cause == DrainCause::kDecided) drain.cause = DrainCause::kDecided;
     if (before.deadline && !drain.deadline) drain.deadline = before.deadline;
   }
+  if (drain.cause == DrainCause::kRoom && entry->revocation != nullptr)
+    queue([room = std::exchange(entry->revocation->room, {})]() mutable { room.request_stop(); });
   entry->drain = std::make_unique<Drain>(std::move(drain));
   if (entry->state() == State::kHot) transition(*entry, State::kDraining, reason);
   if (entry->leases == 0 && !entry->leaving) begin_leaving(entry);

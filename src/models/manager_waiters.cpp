@@ -43,7 +43,9 @@ Lease Manager::Impl::make_lease(Entry& entry, Use use) {
   lease.entry_ = &entry;
   lease.engine_ = entry.engine.get();
   lease.ref_ = entry.ref;
+  lease.slots_ = entry.inspection->n_slots;
   lease.revocation_ = entry.revocation;
+  lease.room_wanted_ = entry.revocation->room.get_token();
   return lease;
 }
 

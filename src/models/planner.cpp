@@ -13,7 +13,10 @@
 namespace switchyard::models {
 namespace {
 
-constexpr Duration kMostAutomaticResidency = std::chrono::seconds(2);
+/// Of one that nobody has used yet.
+constexpr Duration kMostUnusedResidency = std::chrono::seconds(2);
+/// While models take turns, loads get at most a fifth of the time.
+constexpr int kTurnPerLoad = 4;
 
 /// Which gates are open in a search for victims.
 enum class Search : std::uint8_t {
@@ -225,7 +228,8 @@ class Planning {
   TimePoint residency_ends(const Candidate& c) const {
     if (s_.min_residency) return c.hot_since + *s_.min_residency;
     if (c.leases == 0 && c.used) return c.hot_since;
-    return c.hot_since + std::min(c.came_back_in, kMostAutomaticResidency);
+    if (c.leases == 0) return c.hot_since + std::min(c.came_back_in, kMostUnusedResidency);
+    return c.hot_since + std::min<Duration>(c.came_back_in * kTurnPerLoad, s_.max_wait);
   }
 
   /// Those that may be parked, the best first.

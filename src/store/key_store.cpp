@@ -56,6 +56,7 @@ KeyRow read_row(const Statement& row) {
           .rpm_limit = limit_at(row, 6),
           .tpm_limit = limit_at(row, 7),
           .max_parallel_requests = limit_at(row, 8),
+          .weight = row.real(14).value_or(1),
           .blocked = row.integer(9) != 0,
           .created = row.integer(10),
           .expires = row.integer(11),
@@ -66,19 +67,20 @@ KeyRow read_row(const Statement& row) {
 Status put_row(Database& database, const KeyRow& row) {
   Statement put = database.prepare(
       "INSERT INTO keys(id, hash, key_alias, scopes, models, aliases, rpm_limit, tpm_limit, "
-      "max_parallel_requests, blocked, created, expires, revoked, metadata) "
-      "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "max_parallel_requests, blocked, created, expires, revoked, metadata, weight) "
+      "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
       "ON CONFLICT(id) DO UPDATE SET hash = excluded.hash, key_alias = excluded.key_alias, "
       "scopes = excluded.scopes, models = excluded.models, aliases = excluded.aliases, "
       "rpm_limit = excluded.rpm_limit, tpm_limit = excluded.tpm_limit, "
       "max_parallel_requests = excluded.max_parallel_requests, blocked = excluded.blocked, "
-      "expires = excluded.expires, revoked = excluded.revoked, metadata = excluded.metadata");
+      "expires = excluded.expires, revoked = excluded.revoked, metadata = excluded.metadata, "
+      "weight = excluded.weight");
   put.bind(row.id).bind(row.hash).bind(row.key_alias).bind(row.scopes);
   put.bind(join(row.models)).bind(join_pairs(row.aliases));
   for (const auto& limit : {row.rpm_limit, row.tpm_limit, row.max_parallel_requests})
     put.bind(limit.value_or(kNone));
   put.bind(std::int64_t{row.blocked}).bind(row.created).bind(row.expires).bind(row.revoked);
-  put.bind(row.metadata);
+  put.bind(row.metadata).bind_real(row.weight);
   return put.run();
 }
 
@@ -88,7 +90,7 @@ Result<std::vector<KeyRow>> KeyStore::keys() {
   return state_.with([](Database& database) -> Result<std::vector<KeyRow>> {
     Statement query = database.prepare(
         "SELECT id, hash, key_alias, scopes, models, aliases, rpm_limit, tpm_limit, max_parallel_requests, "
-        "blocked, created, expires, revoked, metadata FROM keys ORDER BY place");
+        "blocked, created, expires, revoked, metadata, weight FROM keys ORDER BY place");
     return all_rows<KeyRow>(query, read_row);
   });
 }

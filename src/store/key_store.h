@@ -19,6 +19,7 @@ struct KeyRow {
   std::vector<std::string> models = {};  ///< names that it may use; empty: any
   std::vector<std::pair<std::string, std::string>> aliases = {};
   std::optional<std::int64_t> rpm_limit = {}, tpm_limit = {}, max_parallel_requests = {};
+  double weight = 1;
   bool blocked = false;
   std::int64_t created = 0;   ///< milliseconds since 1970
   std::int64_t expires = 0;   ///< 0: never

@@ -17,7 +17,7 @@ namespace switchyard::store {
 namespace {
 
 // Versions are written model@version. Times are milliseconds since 1970.
-constexpr std::array<std::string_view, 5> kMigrations = {
+constexpr std::array<std::string_view, 6> kMigrations = {
     "CREATE TABLE aliases(name TEXT PRIMARY KEY, kind TEXT NOT NULL, target TEXT NOT NULL, "
     "defined TEXT NOT NULL, considered TEXT NOT NULL, previous TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE switches(id INTEGER PRIMARY KEY AUTOINCREMENT, alias TEXT NOT NULL, kind TEXT NOT NULL, "
@@ -87,7 +87,8 @@ constexpr std::array<std::string_view, 5> kMigrations = {
     "WITHOUT "
     "ROWID;"
     "CREATE INDEX feedback_by_time ON feedback(at);"
-    "CREATE TABLE experiment_counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID"};
+    "CREATE TABLE experiment_counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "ALTER TABLE keys ADD COLUMN weight REAL NOT NULL DEFAULT 1"};
 
 /// A change is acknowledged only when it would survive a power cut, too.
 Database open_state(const std::string& path) {

@@ -14,6 +14,7 @@ constexpr std::array kScopes = {std::pair{Scope::kInference, "inference"}, std::
 constexpr std::size_t kLongestName = 256;
 constexpr std::size_t kMostNames = 1000;
 constexpr std::size_t kLongestMetadata = 16 << 10;
+constexpr double kLeastWeight = 0.01, kMostWeight = 1000;
 constexpr std::uint64_t kMostOfALimit = 1'000'000'000'000;
 
 Status check_name(std::string_view what, std::string_view name) {
@@ -78,6 +79,10 @@ Status check(const KeySettings& settings) {
   if (settings.metadata.size() > kLongestMetadata)
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("'metadata' must have at most {} bytes", kLongestMetadata));
+  const bool can_be_weighed = settings.weight >= kLeastWeight && settings.weight <= kMostWeight;
+  if (!can_be_weighed)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("'weight' must be from {} to {}", kLeastWeight, kMostWeight));
   Status good = check_limit("rpm_limit", settings.limits.rpm);
   if (good) good = check_limit("tpm_limit", settings.limits.tpm);
   if (good) good = check_limit("max_parallel_requests", settings.limits.parallel);

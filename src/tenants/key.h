@@ -61,6 +61,7 @@ struct KeySettings {
   std::vector<std::string> models = {};  ///< names that it may ask for; empty: any. "m" has every "m@version"
   std::map<std::string, std::string> aliases = {};  ///< names of its own, and what they mean
   Limits limits = {};
+  double weight = 1;  ///< its share of a busy model's tokens, against other keys'
   bool blocked = false;
   std::optional<WallTime> expires = {};
   std::string metadata = "{}";  ///< a JSON object, kept as it is
@@ -81,7 +82,7 @@ using KeyPtr = std::shared_ptr<const Key>;
 [[nodiscard]] const std::string& name_of(const Key& key);
 
 /// kInvalidArgument for settings that cannot be kept: names that are empty, too long or have control
-/// characters, limits of 0.
+/// characters, limits of 0, weights out of range.
 [[nodiscard]] Status check(const KeySettings& settings);
 
 /// True when the key may ask for `name`, which is a server's name and none of its own.

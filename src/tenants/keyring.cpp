@@ -33,6 +33,7 @@ store::KeyRow to_row(const Key& key) {
           .rpm_limit = to_stored(settings.limits.rpm),
           .tpm_limit = to_stored(settings.limits.tpm),
           .max_parallel_requests = to_stored(settings.limits.parallel),
+          .weight = settings.weight,
           .blocked = settings.blocked,
           .created = to_number(key.created),
           .expires = settings.expires ? to_number(*settings.expires) : 0,
@@ -58,6 +59,7 @@ KeyPtr from_row(const store::KeyRow& row) {
       .models = row.models,
       .aliases = {row.aliases.begin(), row.aliases.end()},
       .limits = {to_limit(row.rpm_limit), to_limit(row.tpm_limit), to_limit(row.max_parallel_requests)},
+      .weight = row.weight,
       .blocked = row.blocked,
       .metadata = row.metadata};
   if (row.expires != 0) key.settings.expires = to_time(row.expires);
@@ -80,6 +82,7 @@ void KeyChange::apply_to(KeySettings& settings) const {
   set(settings.limits.rpm, rpm);
   set(settings.limits.tpm, tpm);
   set(settings.limits.parallel, parallel);
+  set(settings.weight, weight);
   set(settings.blocked, blocked);
   set(settings.expires, expires);
   set(settings.metadata, metadata);

@@ -28,6 +28,7 @@ struct KeyChange {
   std::optional<std::vector<std::string>> models = {};
   std::optional<std::map<std::string, std::string>> aliases = {};
   std::optional<std::optional<std::uint64_t>> rpm = {}, tpm = {}, parallel = {};
+  std::optional<double> weight = {};
   std::optional<bool> blocked = {};
   std::optional<std::optional<WallTime>> expires = {};
   std::optional<std::string> metadata = {};

@@ -459,8 +459,11 @@ def test_what_was_in_memory_comes_back_after_a_kill(start, talkers, tmp_path):
     server = start(*words)
     for word, state in (("alpha", "hot"), ("beta", "hot"), ("gamma", "parked")):
         admin.wait_state(server, word, state)
-    came = [line.split("models: ")[1].split("@")[0] for line in server.lines if " is hot after " in line]
-    assert came == ["alpha", "gamma", "beta"], server.log
+    def came():
+        return [line.split("models: ")[1].split("@")[0] for line in server.lines if " is hot after " in line]
+
+    wait_until(lambda: len(came()) == 3, "their lines in the log")
+    assert came() == ["alpha", "gamma", "beta"], server.log
     assert server.stop() == 0
     off = tmp_path / "off.yaml"
     off.write_text("limits: {restore_resident: false}\n")

@@ -43,7 +43,8 @@ json items_to_json(const MemoryNeed& need) {
                      {"context", i.context.bytes()},
                      {"compute", i.compute.bytes()},
                      {"vocabulary", i.vocabulary.bytes()},
-                     {"prompt_cache", i.prompt_cache.bytes()}});
+                     {"prompt_cache", i.prompt_cache.bytes()},
+                     {"device_memory", i.device_memory.bytes()}});
   }
   return items;
 }
@@ -60,7 +61,8 @@ MemoryNeed need_from_json(const json& items, const json& host_buffers) {
                           .context = size(item, "context"),
                           .compute = size(item, "compute"),
                           .vocabulary = size(item, "vocabulary"),
-                          .prompt_cache = size(item, "prompt_cache")});
+                          .prompt_cache = size(item, "prompt_cache"),
+                          .device_memory = size(item, "device_memory")});
   }
   return need;
 }

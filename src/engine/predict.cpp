@@ -30,6 +30,9 @@ constexpr std::uint32_t kLeastContext = 4096;
 constexpr std::uint32_t kContextStep = 256;  // llama.cpp pads contexts to this
 constexpr std::uint32_t kLeastTrainedContext = 16;
 constexpr std::uint32_t kLargestMadeContext = 1 << 20;
+/// What a GPU's backend takes for a context beside its buffers, once it has worked (cuBLAS, pools). Measured
+/// (bench/gpu.py) on an H200: 14 to 20 MiB, for 1B to 13B.
+constexpr ByteSize kBackendPools = ByteSize::mib(16);
 
 /// Heap of this process, in use. What a no_alloc load adds to it is what the vocabulary, the tensor
 /// table and the like will take in the server.
@@ -105,8 +108,10 @@ ByteSize budget_of(const InspectOptions& options, const MemoryNeed::Item& item) 
 }
 
 bool fits(const MemoryNeed& need, const InspectOptions& options) {
-  return std::ranges::all_of(
-      need.items, [&](const MemoryNeed::Item& item) { return item.total() <= budget_of(options, item); });
+  return std::ranges::all_of(need.items, [&](const MemoryNeed::Item& item) {
+    const ByteSize beside = item.device == "host" ? ByteSize() : options.beside_on_device;
+    return item.total() + beside <= budget_of(options, item);
+  });
 }
 
 /// What llama.cpp's last complaint means.
@@ -310,7 +315,9 @@ class Whole {
     }
     need->items.front().prompt_cache = cache_bound(*params_, model_.model(), n_ctx, context);
     for (MemoryNeed::Item& item : need->items) {
-      if (item.device != "host") item.device_memory = memory_of(item.device);
+      if (item.device == "host") continue;
+      item.compute += kBackendPools;
+      item.device_memory = memory_of(item.device);
     }
     return need;
   }

@@ -96,6 +96,7 @@ struct Inspection {
 struct InspectOptions {
   ByteSize host_budget;
   std::map<std::string, ByteSize> device_budgets = {};
+  ByteSize beside_on_device = {};  ///< of each device's budget, what is not the model's
 };
 
 struct UploadedFile {

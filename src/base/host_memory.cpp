@@ -129,4 +129,10 @@ ByteSize default_memory_budget(ByteSize limit) {
   return std::max(limit - margin, ByteSize(limit.bytes() / 2));
 }
 
+ByteSize default_device_budget(ByteSize memory) {
+  const ByteSize margin = std::max(ByteSize(memory.bytes() / 20), ByteSize::gib(1));
+  const ByteSize half(memory.bytes() / 2);
+  return margin < half ? memory - margin : half;
+}
+
 }  // namespace switchyard

@@ -23,4 +23,8 @@ struct HostMemory {
 /// 4 GiB, for the rest of the machine; never less than half of it.
 [[nodiscard]] ByteSize default_memory_budget(ByteSize limit = host_memory_limit());
 
+/// The budget of a device with `memory` where none is configured: less a twentieth, but at least 1 GiB, for
+/// what drivers and inspections take there and for other programs; never less than half of it.
+[[nodiscard]] ByteSize default_device_budget(ByteSize memory);
+
 }  // namespace switchyard

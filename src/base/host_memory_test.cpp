@@ -51,6 +51,9 @@ TEST(DefaultMemoryBudget, LeavesAMargin) {
   EXPECT_EQ(default_memory_budget(ByteSize::gib(2)), ByteSize::mib(1536));
   EXPECT_EQ(default_memory_budget(ByteSize::gib(20)), ByteSize::gib(18));
   EXPECT_EQ(default_memory_budget(ByteSize::gib(100)), ByteSize::gib(96));
+  EXPECT_EQ(default_device_budget(ByteSize::gib(1)), ByteSize::mib(512));
+  EXPECT_EQ(default_device_budget(ByteSize::gib(8)), ByteSize::gib(7));
+  EXPECT_EQ(default_device_budget(ByteSize::gib(80)), ByteSize::gib(76));
 }
 
 TEST_F(HostMemoryTest, WhatIsAvailableIsTheMachinesWhereNoGroupIsTighter) {

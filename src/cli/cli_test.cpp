@@ -57,10 +57,13 @@ TEST(LoadLog, SaysThatALoadBeginsGoesOnAndHowItEnded) {
            {"n_gpu_layers", "12"}},
           {{"n_ctx", 4096}, {"n_ctx_train", 8192}, {"n_layers", 30}});
   publish("state", {{"to", "hot"}, {"origin", "parked"}}, {});
+  publish("state", {{"to", "hot"}, {"origin", "cold"}, {"n_gpu_layers", "31"}},
+          {{"n_ctx", 4096}, {"n_ctx_train", 8192}, {"n_layers", 30}});
   EXPECT_THAT(lines,
               ElementsAre("m@1 is loading (request)", "m@1 is loading: 45 % of text_model",
                           "m@1 has a context of 4096 of 8192 tokens (the most that the budget admits), "
-                          "12 of 30 layers on the GPU"));
+                          "12 of 30 layers on the GPU",
+                          "m@1 has a context of 4096 of 8192 tokens, 30 of 30 layers on the GPU"));
 }
 
 TEST(ServeFlags, OwnFlagsAndLlamaServersTogether) {

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -53,20 +54,29 @@ Json devices_json() {
   return devices;
 }
 
-/// One model of the catalog: whether it would fit with everything else evicted.
-Json check_model(LocalInspector& inspector, const engine::ModelSpec& spec, ByteSize budget) {
+/// Whether what a model needs on one device is there for it with everything else evicted.
+bool fits(const engine::MemoryNeed::Item& item, const models::Limits& limits) {
+  if (item.device == "host") return item.total() <= limits.memory_budget;
+  const auto given = limits.device_budgets.find(item.device);
+  if (given != limits.device_budgets.end()) return item.total() <= given->second;
+  return item.device_memory == ByteSize() || item.total() <= default_device_budget(item.device_memory);
+}
+
+Json check_model(LocalInspector& inspector, const engine::ModelSpec& spec, const models::Limits& limits) {
   Json entry = {{"id", spec.model + "@" + spec.version}};
-  const Result<engine::Inspection> inspection = inspector.inspect(spec, budget);
+  const Result<engine::Inspection> inspection =
+      inspector.inspect(spec, {.host_budget = limits.memory_budget, .device_budgets = limits.device_budgets});
   if (!inspection) {
     entry["verdict"] = "cannot be loaded";
     entry["error"] = inspection.error().to_string();
     return entry;
   }
-  const ByteSize need = total_of(inspection->need);
   entry["file_size"] = inspection->file_size.bytes();
   entry["n_ctx"] = inspection->n_ctx;
-  entry["predicted_bytes"] = need.bytes();
-  entry["verdict"] = need <= budget ? "fits" : "does not fit";
+  entry["predicted_bytes"] = total_of(inspection->need).bytes();
+  const bool all =
+      std::ranges::all_of(inspection->need.items, [&](const auto& item) { return fits(item, limits); });
+  entry["verdict"] = all ? "fits" : "does not fit";
   return entry;
 }
 
@@ -92,7 +102,7 @@ Json examine(const Context& context, const config::Catalog& catalog) {
   for (const auto& model : catalog.models) {
     for (const auto& spec : model.versions) {
       line.show("looking at " + spec.model);
-      json["models"].push_back(check_model(inspector, spec, catalog.limits.memory_budget));
+      json["models"].push_back(check_model(inspector, spec, catalog.limits));
     }
   }
   return json;

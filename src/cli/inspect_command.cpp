@@ -111,8 +111,9 @@ void inspect(Context& context, const InspectOptions& options, const std::vector<
   const std::string file = std::filesystem::absolute(options.file, error).lexically_normal();
   (*args)["model"] = file;
   LocalInspector inspector;
-  const Result<engine::Inspection> inspection = inspector.inspect(
-      {.model = std::filesystem::path(file).stem(), .reply_name = {}, .args = *args}, budget);
+  const Result<engine::Inspection> inspection =
+      inspector.inspect({.model = std::filesystem::path(file).stem(), .reply_name = {}, .args = *args},
+                        {.host_budget = budget});
   if (!inspection) return context.report(inspection.error());
   const Json json = to_json(file, *inspection);
   if (context.json) return context.print(json);

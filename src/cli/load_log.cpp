@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace switchyard::cli {
@@ -23,9 +25,11 @@ double number_of(const telemetry::Event& event, const char* key) {
 std::string size_of(const telemetry::Event& event) {
   std::string size = fmt::format("context of {:.0f} of {:.0f} tokens{}", number_of(event, "n_ctx"),
                                  number_of(event, "n_ctx_train"), text_of(event, "n_ctx_chosen_by"));
-  if (const std::string layers = text_of(event, "n_gpu_layers"); !layers.empty() && layers != "0") {
-    size += fmt::format(", {} of {:.0f} layers on the GPU", layers, number_of(event, "n_layers"));
-  }
+  const double all = number_of(event, "n_layers");
+  // llama.cpp counts the output as one more, and people ask for 99.
+  const std::string layers = text_of(event, "n_gpu_layers");
+  const double on_gpu = layers == "all" ? all : std::min<double>(std::atoi(layers.c_str()), all);
+  if (on_gpu > 0) size += fmt::format(", {:.0f} of {:.0f} layers on the GPU", on_gpu, all);
   return size;
 }
 

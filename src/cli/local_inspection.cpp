@@ -13,8 +13,9 @@ LocalInspector::LocalInspector(const std::string& cache_path) {
 
 LocalInspector::~LocalInspector() = default;
 
-Result<engine::Inspection> LocalInspector::inspect(const engine::ModelSpec& spec, ByteSize budget) {
-  return loader_->inspect(spec, {.host_budget = budget}, {});
+Result<engine::Inspection> LocalInspector::inspect(const engine::ModelSpec& spec,
+                                                   const engine::InspectOptions& options) {
+  return loader_->inspect(spec, options, {});
 }
 
 ByteSize total_of(const engine::MemoryNeed& need) {

@@ -13,7 +13,8 @@ class LocalInspector {
   /// `cache_path`: where the server keeps what it learnt; empty for none.
   explicit LocalInspector(const std::string& cache_path = {});
   ~LocalInspector();
-  [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec, ByteSize budget);
+  [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec,
+                                                   const engine::InspectOptions& options);
 
  private:
   std::unique_ptr<engine::EngineLoader> loader_;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "cli/terminal.h"
 #include "switchyard/byte_size.h"
 
@@ -56,7 +59,10 @@ std::string error_of(const Json& version) {
 /// How many of its layers are on a GPU: "12/30", or "-" for none.
 std::string gpu_layers_of(const Json& version) {
   const std::string layers = text_or(version.value("resolved_args", Json::object()), "n-gpu-layers", "0");
-  return layers == "0" ? "-" : layers + "/" + text_or(version, "n_layers");
+  const int all = static_cast<int>(number_or(version, "n_layers", 0));
+  // llama.cpp counts the output as one more, and people ask for 99.
+  const int on_gpu = layers == "all" ? all : std::min(std::atoi(layers.c_str()), all);
+  return on_gpu <= 0 ? "-" : fmt::format("{}/{}", on_gpu, all);
 }
 
 std::string aliases_of(const Json& aliases, const std::string& id) {

@@ -21,7 +21,7 @@ constexpr std::size_t kLargestFile = 16U << 20;
 constexpr Key<LimitsSection> kLimits[] = {
     {"memory_budget", "size", "memory or cgroup limit less 10 % (at least 512 MiB)",
      "Bytes that all models together may take on the host.", SWITCHYARD_READ(memory_budget)},
-    {"device_budgets", "map of device to size", "none",
+    {"device_budgets", "map of device to size", "a device's memory less 5 % (at least 1 GiB)",
      "Bytes that all models together may take on a ggml device (`CUDA0: 20GiB`).",
      SWITCHYARD_READ(device_budgets)},
     {"models_max", "count", "4",

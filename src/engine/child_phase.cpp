@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "engine/child_sandbox.h"
 #include "engine/inspection_json.h"
 
 namespace switchyard::engine {
@@ -15,8 +16,9 @@ namespace {
 constexpr std::array kSignals = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPROF, SIGSYS};
 constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 
-std::string answer;         // made before, read by the handler
-std::string denied_answer;  // where the sandbox has ended it
+std::string answer;                                    // made before, read by the handler
+std::string denied_answer;                             // where the sandbox has ended it
+std::array<struct sigaction, kSignals.size()> before;  // what was done about them
 
 void set_timer(std::chrono::milliseconds most) {
   itimerval timer = {};
@@ -26,7 +28,8 @@ void set_timer(std::chrono::milliseconds most) {
 }
 
 /// Only calls that are safe in a signal handler.
-void give_answer(int signal) {
+void give_answer(int signal, siginfo_t* info, void* /*context*/) {
+  if (signal == SIGSYS) tell_denied_call(*info);
   const std::string& text = signal == SIGSYS ? denied_answer : answer;
   std::size_t written = 0;
   while (written < text.size()) {
@@ -51,15 +54,15 @@ ChildPhase::ChildPhase(const Error& error, std::chrono::milliseconds most) {
   const stack_t alternate = {.ss_sp = stack, .ss_flags = 0, .ss_size = kStackBytes};
   ::sigaltstack(&alternate, nullptr);
   struct sigaction action = {};
-  action.sa_handler = give_answer;
-  action.sa_flags = SA_ONSTACK;
-  for (const int signal : kSignals) ::sigaction(signal, &action, nullptr);
+  action.sa_sigaction = give_answer;
+  action.sa_flags = SA_ONSTACK | SA_SIGINFO;
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &before[i]);
   set_timer(most);
 }
 
 ChildPhase::~ChildPhase() {
   set_timer({});
-  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before[i], nullptr);
 }
 
 }  // namespace switchyard::engine

@@ -1,11 +1,17 @@
 #include "engine/child_sandbox.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
 #ifdef SWITCHYARD_SECCOMP
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <initializer_list>
@@ -21,6 +27,16 @@ std::string_view to_string(Sandbox sandbox) noexcept {
     case Sandbox::kNotAllowed: return "not allowed by this kernel";
   }
   return "unknown";
+}
+
+void tell_denied_call(const siginfo_t& info) noexcept {
+  constexpr std::string_view kWords = "denied: system call ";
+  std::array<char, 40> line{};
+  char* end = std::copy(kWords.begin(), kWords.end(), line.data());
+  end = std::to_chars(end, line.data() + line.size() - 1, info.si_syscall).ptr;
+  *end++ = '\n';
+  [[maybe_unused]] const auto written =
+      ::write(STDERR_FILENO, line.data(), static_cast<std::size_t>(end - line.data()));
 }
 
 #ifndef SWITCHYARD_SECCOMP
@@ -89,6 +105,13 @@ bool add_rules(scmp_filter_ctx filter, Devices devices) {
   return added;
 }
 
+/// Outside of a phase: it ends the process as it would have without, but says why.
+void on_denied(int signal, siginfo_t* info, void* /*context*/) {
+  tell_denied_call(*info);
+  std::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
 }  // namespace
 
 Sandbox sandbox_support() {
@@ -96,6 +119,10 @@ Sandbox sandbox_support() {
 }
 
 Sandbox enter_sandbox(Devices devices) {
+  struct sigaction action = {};
+  action.sa_sigaction = on_denied;
+  action.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGSYS, &action, nullptr);
   const Filter filter(seccomp_init(SCMP_ACT_ALLOW));
   const bool loaded =
       filter != nullptr && add_rules(filter.get(), devices) && seccomp_load(filter.get()) == 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <string_view>
 
@@ -24,5 +25,8 @@ enum class Sandbox : std::uint8_t {
 /// Device nodes may be opened for writing where `devices` says that there are others than the processor.
 enum class Devices : std::uint8_t { kProcessorOnly, kOthersToo };
 [[nodiscard]] Sandbox enter_sandbox(Devices devices);
+
+/// For a handler of SIGSYS: says on standard error which system call it was.
+void tell_denied_call(const siginfo_t& info) noexcept;
 
 }  // namespace switchyard::engine

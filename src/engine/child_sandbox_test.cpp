@@ -1,13 +1,17 @@
 #include "engine/child_sandbox.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <csignal>
 #include <functional>
 #include <string>
 #include <thread>
@@ -68,6 +72,30 @@ TEST_F(ChildSandbox, WhatAModelNeverNeedsEndsTheProcessWithAnAnswer) {
     EXPECT_EQ(WEXITSTATUS(ended.status), kPhaseDied) << what;
     EXPECT_NE(ended.output.find("permission_denied"), std::string::npos) << what << ": " << ended.output;
   }
+}
+
+TEST_F(ChildSandbox, WhoeverWasDeniedSaysWhatItWas) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(ends[1], STDERR_FILENO);
+    (void)enter_sandbox(Devices::kOthersToo);
+    {
+      const ChildPhase over({ErrorCode::kCorruptFile, "the phase died"});
+    }
+    (void)::socket(AF_INET, SOCK_STREAM, 0);
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::array<char, 256> said{};
+  const ssize_t size = ::read(ends[0], said.data(), said.size());
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) << status;
+  EXPECT_EQ(std::string(said.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))),
+            fmt::format("denied: system call {}\n", SYS_socket));
 }
 
 TEST_F(ChildSandbox, ReadingThreadsAndMemoryGoOn) {

@@ -441,10 +441,12 @@ TEST(InspectionJson, RoundTrips) {
                           .context = ByteSize(3),
                           .compute = ByteSize(4),
                           .vocabulary = ByteSize(5),
-                          .prompt_cache = ByteSize(6)});
+                          .prompt_cache = ByteSize(6),
+                          .device_memory = ByteSize(7)});
   const auto back = inspection_from_json(to_json(Result<Inspection>(i)));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->need.items.front().total(), ByteSize(21));
+  EXPECT_EQ(back->need.items.front().device_memory, ByteSize(7));
   EXPECT_EQ(back->need.host_buffers, i.need.host_buffers);
   EXPECT_EQ(back->context_probes, i.context_probes);
   EXPECT_EQ(back->resolved_args, i.resolved_args);

@@ -13,6 +13,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "common.h"
@@ -49,7 +50,15 @@ void limit_this_process() {
   limit(RLIMIT_CORE, 0, 0);
   limit(RLIMIT_CPU, 60, 60);
   limit(RLIMIT_FSIZE, rlim_t{1} << 20, rlim_t{1} << 20);
-  limit_data(kMostDataOfHeader);
+}
+
+/// What counts as this process's data already: with a GPU its driver's, which is not the file's fault.
+rlim_t data_now() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmData:")) return std::strtoull(line.c_str() + 7, nullptr, 10) << 10;
+  }
+  return 0;
 }
 
 /// The file's SHA-256 in lower-case hex.
@@ -119,9 +128,10 @@ int run_inspect_child() {
   limit_this_process();
   ::setenv("GGML_NO_BACKTRACE", "1", 0);  // an abort would look for a debugger first, for a second or more
   start_process_bridge();
-  // Where the kernel has no filters the limits above are what there is; `switchyard doctor` says so.
+  const bool processor_only = list_devices().size() <= 1;
+  limit_data(data_now() + kMostDataOfHeader);
+  // Where the kernel has no filters the limits are what there is; `switchyard doctor` says so.
   if (!kSanitized) {  // a sanitizer does what is forbidden there
-    const bool processor_only = list_devices().size() <= 1;
     [[maybe_unused]] const Sandbox sandbox =
         enter_sandbox(processor_only ? Devices::kProcessorOnly : Devices::kOthersToo);
   }

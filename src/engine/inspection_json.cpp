@@ -43,7 +43,8 @@ json items_to_json(const MemoryNeed& need) {
                      {"context", i.context.bytes()},
                      {"compute", i.compute.bytes()},
                      {"vocabulary", i.vocabulary.bytes()},
-                     {"prompt_cache", i.prompt_cache.bytes()}});
+                     {"prompt_cache", i.prompt_cache.bytes()},
+                     {"device_memory", i.device_memory.bytes()}});
   }
   return items;
 }
@@ -60,7 +61,8 @@ MemoryNeed need_from_json(const json& items, const json& host_buffers) {
                           .context = size(item, "context"),
                           .compute = size(item, "compute"),
                           .vocabulary = size(item, "vocabulary"),
-                          .prompt_cache = size(item, "prompt_cache")});
+                          .prompt_cache = size(item, "prompt_cache"),
+                          .device_memory = size(item, "device_memory")});
   }
   return need;
 }
@@ -76,6 +78,7 @@ std::string to_json(const InspectionRequest& request) {
               {"sha256", request.spec.sha256},
               {"host_budget", request.options.host_budget.bytes()},
               {"device_budgets", budgets},
+              {"beside_on_device", request.options.beside_on_device.bytes()},
               {"default_prompt_cache", request.default_prompt_cache.bytes()}}
       .dump();
 }
@@ -92,6 +95,7 @@ Result<InspectionRequest> inspection_request_from_json(const std::string& text) 
     for (const auto& [device, bytes] : j.at("device_budgets").items()) {
       request.options.device_budgets[device] = ByteSize(bytes.get<std::uint64_t>());
     }
+    request.options.beside_on_device = ByteSize(j.at("beside_on_device").get<std::uint64_t>());
     request.default_prompt_cache = ByteSize(j.at("default_prompt_cache").get<std::uint64_t>());
     return request;
   } catch (const json::exception& e) {

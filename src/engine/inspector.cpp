@@ -20,7 +20,7 @@ namespace switchyard::engine {
 namespace {
 
 constexpr std::chrono::seconds kInspectionTakesAtMost{60};
-constexpr int kCacheFormat = 3;  // raise when Inspection or the prediction changes
+constexpr int kCacheFormat = 4;  // raise when Inspection or the prediction changes
 
 /// Options whose value is a file that shapes the prediction.
 constexpr const char* kFileOptions[] = {"model",       "mmproj",       "spec-draft-model",  "lora",
@@ -106,7 +106,8 @@ Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOption
         ErrorCode::kPermissionDenied,
         fmt::format("{}: its inspection tried what reading a model never needs and was ended: do not trust "
                     "the file",
-                    model->second));
+                    model->second),
+        last_words(child->error_tail));
   }
   if (child->exit_code != 0) return std::unexpected(crash_error(model->second, *child));
   auto inspection = inspection_from_json(child->output);

@@ -20,13 +20,17 @@ InspectOptions bounds_in_worker(const InspectOptions& options, const WorkerLimit
   if (limits.memory > ByteSize(0))
     bounds.host_budget = std::min(bounds.host_budget, limits.memory + file_size);
   bounds.host_budget = less(bounds.host_budget, kWorkerBase);
+  bounds.beside_on_device = kWorkerOnDevice;
   return bounds;
 }
 
 Result<Inspection> in_worker(Inspection inspection, const ModelSpec& spec) {
   ByteSize own = kWorkerBase;
   for (MemoryNeed::Item& item : inspection.need.items) {
-    if (item.device != "host") continue;
+    if (item.device != "host") {
+      item.vocabulary += kWorkerOnDevice;
+      continue;
+    }
     own += item.total() - item.weights_mapped;
     item.vocabulary += kWorkerBase;
   }

@@ -10,6 +10,9 @@ namespace switchyard::engine {
 
 /// What a worker process takes beside what llama.cpp takes for the model.
 constexpr ByteSize kWorkerBase = ByteSize::mib(8);
+/// And on each GPU that it uses: the driver's context with llama.cpp's kernels (CUDA 13 on an H200: 593 to
+/// 599 MiB).
+constexpr ByteSize kWorkerOnDevice = ByteSize::mib(600);
 
 /// The bounds for the inspection of a version that lives in a worker: less what the process itself takes, and
 /// no more than the worker may have; a mapped file does not count there.

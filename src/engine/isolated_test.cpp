@@ -33,7 +33,7 @@ TEST(Isolated, TheProcessItselfIsPartOfTheNeedOnTheHost) {
   const auto isolated = in_worker(of_300_mib(), spec());
   ASSERT_TRUE(isolated);
   EXPECT_EQ(isolated->need.items[0].total(), ByteSize::mib(300) + kWorkerBase);
-  EXPECT_EQ(isolated->need.items[1].total(), ByteSize::gib(1));
+  EXPECT_EQ(isolated->need.items[1].total(), ByteSize::gib(1) + kWorkerOnDevice);
 }
 
 TEST(Isolated, WeightsAreSharedWithNobodyAndKnownToLlamaAsBefore) {
@@ -66,6 +66,7 @@ TEST(Isolated, UnsetSizesAreChosenWithinWhatTheWorkerMayHave) {
   EXPECT_EQ(chosen(ByteSize::gib(1), ByteSize::gib(2)), ByteSize::gib(3));
   EXPECT_EQ(chosen(ByteSize::gib(30), ByteSize::gib(2)), ByteSize::gib(8));
   EXPECT_GT(bounds_in_worker({.host_budget = ByteSize::mib(1)}, {}, {}).host_budget, ByteSize());
+  EXPECT_EQ(bounds_in_worker(budget, {}, {}).beside_on_device, kWorkerOnDevice);
 }
 
 }  // namespace

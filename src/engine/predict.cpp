@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/host_memory.h"
 #include "common.h"
 #include "engine/bridge.h"
 #include "engine/host_buffers.h"
@@ -29,6 +30,9 @@ constexpr std::uint32_t kLeastContext = 4096;
 constexpr std::uint32_t kContextStep = 256;  // llama.cpp pads contexts to this
 constexpr std::uint32_t kLeastTrainedContext = 16;
 constexpr std::uint32_t kLargestMadeContext = 1 << 20;
+/// What a GPU's backend takes for a context beside its buffers, once it has worked (cuBLAS, pools). Measured
+/// (bench/gpu.py) on an H200: 14 to 20 MiB, for 1B to 13B.
+constexpr ByteSize kBackendPools = ByteSize::mib(16);
 
 /// Heap of this process, in use. What a no_alloc load adds to it is what the vocabulary, the tensor
 /// table and the like will take in the server.
@@ -54,10 +58,27 @@ std::string device_of(ggml_backend_buffer_type_t buft) {
   return gpu ? ggml_backend_dev_name(dev) : "host";
 }
 
-/// The CPU's own buffer type is replaced by the mapped file when the model is mapped; every other is private.
+/// A GPU's pinned buffers on the host: the dry load, which maps nothing, puts there what stays on the
+/// processor.
+bool is_pinned(ggml_backend_buffer_type_t buft) {
+  ggml_backend_dev_t dev = ggml_backend_buft_get_device(buft);
+  return dev != nullptr && buft == ggml_backend_dev_host_buffer_type(dev);
+}
+
+/// The CPU's own buffer type is replaced by the mapped file when the model is mapped, and a GPU's pinned one
+/// by the CPU's; every other is private.
 bool is_mapped(ggml_backend_buffer_type_t buft, const llama_model_params& mparams) {
   const bool maps = mparams.load_mode == LLAMA_LOAD_MODE_AUTO || mparams.load_mode == LLAMA_LOAD_MODE_MMAP;
-  return maps && llama_supports_mmap() && buft == ggml_backend_cpu_buffer_type();
+  return maps && llama_supports_mmap() && (buft == ggml_backend_cpu_buffer_type() || is_pinned(buft));
+}
+
+/// All that a device has.
+ByteSize memory_of(const std::string& device) {
+  ggml_backend_dev_t dev = ggml_backend_dev_by_name(device.c_str());
+  std::size_t free = 0;
+  std::size_t total = 0;
+  if (dev != nullptr) ggml_backend_dev_memory(dev, &free, &total);
+  return ByteSize(total);
 }
 
 void add_breakdown(const llama_context* ctx, const llama_model_params& mparams, MemoryNeed& need) {
@@ -75,19 +96,21 @@ void add_breakdown(const llama_context* ctx, const llama_model_params& mparams, 
     if (file != buffers.seen.end()) buffers.seen.erase(file);
   }
   for (const auto& [buft, size] : buffers.seen) {
-    if (device_of(buft) == "host") need.host_buffers.emplace_back(size);
+    if (device_of(buft) == "host" && !is_pinned(buft)) need.host_buffers.emplace_back(size);
   }
 }
 
-ByteSize budget_of(const InspectOptions& options, const std::string& device) {
-  if (device == "host") return options.host_budget;
-  const auto it = options.device_budgets.find(device);
-  return it == options.device_budgets.end() ? ByteSize(UINT64_MAX) : it->second;
+ByteSize budget_of(const InspectOptions& options, const MemoryNeed::Item& item) {
+  if (item.device == "host") return options.host_budget;
+  const auto it = options.device_budgets.find(item.device);
+  if (it != options.device_budgets.end()) return it->second;
+  return item.device_memory > ByteSize(0) ? default_device_budget(item.device_memory) : ByteSize(UINT64_MAX);
 }
 
 bool fits(const MemoryNeed& need, const InspectOptions& options) {
   return std::ranges::all_of(need.items, [&](const MemoryNeed::Item& item) {
-    return item.total() <= budget_of(options, item.device);
+    const ByteSize beside = item.device == "host" ? ByteSize() : options.beside_on_device;
+    return item.total() + beside <= budget_of(options, item);
   });
 }
 
@@ -140,7 +163,6 @@ class DryModel {
   }
 
   [[nodiscard]] const llama_model* model() const { return model_.get(); }
-  [[nodiscard]] const llama_model_params& mparams() const { return mparams_; }
   [[nodiscard]] std::uint32_t trained_context() const {
     return static_cast<std::uint32_t>(std::max(llama_model_n_ctx_train(model_.get()), 0));
   }
@@ -276,7 +298,8 @@ class Whole {
     for (const MemoryNeed::Item& extra : companions_.items) {
       item_for(*need, extra.device).weights_private += extra.weights_private;
     }
-    const ByteSize context = need->items.front().context;
+    ByteSize context;
+    for (const MemoryNeed::Item& item : need->items) context += item.context;
     if (draft_) {
       const auto draft = draft_->need(n_ctx);
       if (!draft) return draft;
@@ -291,6 +314,11 @@ class Whole {
       }
     }
     need->items.front().prompt_cache = cache_bound(*params_, model_.model(), n_ctx, context);
+    for (MemoryNeed::Item& item : need->items) {
+      if (item.device == "host") continue;
+      item.compute += kBackendPools;
+      item.device_memory = memory_of(item.device);
+    }
     return need;
   }
 
@@ -324,15 +352,25 @@ Result<std::uint32_t> choose_context(const Whole& whole, const InspectOptions& o
   return low * kContextStep;
 }
 
-/// The most layers on the GPUs whose budgets hold them, with the least context.
+/// As llama.cpp counts them for its n_gpu_layers: the output is one more.
+int all_layers(const llama_model* model) {
+  return llama_model_n_layer(model) + llama_model_n_layer_nextn(model) + 1;
+}
+
+/// The most layers on the GPUs whose budgets hold them, with the least context or the one that is asked for.
 Status choose_gpu_layers(Whole& whole, common_params& params, const InspectOptions& options) {
-  const auto context = std::min(kLeastContext, whole.model().trained_context());
-  auto all = whole.need(params.n_ctx > 0 ? static_cast<std::uint32_t>(params.n_ctx) : context);
+  const std::uint32_t context = params.n_ctx > 0 ? static_cast<std::uint32_t>(params.n_ctx)
+                                                 : std::min(kLeastContext, whole.model().trained_context());
+  auto all = whole.need(context);
   if (!all) return std::unexpected(all.error());
   const bool on_gpu = std::ranges::any_of(all->items, [](const auto& item) { return item.device != "host"; });
-  if (!on_gpu || fits(*all, options)) return {};
+  if (!on_gpu) return {};
   int low = 0;
-  int high = llama_model_n_layer(whole.model().model()) + 1;
+  int high = all_layers(whole.model().model());
+  if (fits(*all, options)) {  // "auto" puts all there; the number says so to whoever asks
+    params.n_gpu_layers = high;
+    return {};
+  }
   while (high - low > 1) {
     params.n_gpu_layers = (low + high) / 2;
     if (auto loaded = whole.reload(); !loaded) return loaded;
@@ -377,7 +415,7 @@ Status predict_memory(const ModelSpec& spec, const InspectOptions& options, Byte
   if (!need) return std::unexpected(need.error());
 
   inspection.need = std::move(*need);
-  inspection.weights_key = weights_key(params.model.path, whole->model().mparams());
+  inspection.weights_key = weights_key(params.model.path, common_model_params_to_llama(params));
   inspection.resolved_args = spec.args;
   inspection.resolved_args["ctx-size"] = std::to_string(params.n_ctx);
   inspection.resolved_args["cache-ram"] = std::to_string(params.cache_ram_mib);

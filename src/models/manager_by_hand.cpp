@@ -211,7 +211,7 @@ void Manager::Impl::inspect(const VersionRef& ref, std::function<void(Result<eng
           if (result) release(result->details_json);
           const MutexLock task_lock(mutex_);
           if (result && entry->at_rest() && entry->inspecting == InspectionState::kNeeded) {
-            entry->inspection = std::make_shared<const engine::Inspection>(*result);
+            keep(*entry, *result);
           }
           queue([done, result = std::move(result)]() mutable { done(std::move(result)); });
           task_ended();

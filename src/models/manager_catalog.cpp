@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/host_memory.h"
 #include "base/nearest.h"
 #include "models/manager_impl.h"
 
@@ -221,7 +222,16 @@ Limits Manager::Impl::limits() const {
 Budgets Manager::Impl::budgets() const {
   Budgets budgets = limits_.device_budgets;
   budgets["host"] = limits_.memory_budget - limits_.conversations;
+  for (const auto& [device, memory] : device_memory_)
+    budgets.try_emplace(device, default_device_budget(memory));
   return budgets;
+}
+
+void Manager::Impl::keep(Entry& entry, engine::Inspection inspection) {
+  for (const auto& item : inspection.need.items) {
+    if (item.device_memory > ByteSize(0)) device_memory_[item.device] = item.device_memory;
+  }
+  entry.inspection = std::make_shared<const engine::Inspection>(std::move(inspection));
 }
 
 engine::InspectOptions Manager::Impl::inspect_options() const {

@@ -85,6 +85,7 @@ class Manager::Impl {
   Result<EntryPtr> find_or_fail(const VersionRef& ref) const REQUIRES(mutex_);
   void touch(const EntryPtr& entry) REQUIRES(mutex_);
   Budgets budgets() const REQUIRES(mutex_);
+  void keep(Entry& entry, engine::Inspection inspection) REQUIRES(mutex_);
   engine::InspectOptions inspect_options() const REQUIRES(mutex_);
 
   Status begin_to_want(const VersionRef& ref, Waiter::Kind kind, Done done) EXCLUDES(mutex_);
@@ -176,6 +177,7 @@ class Manager::Impl {
   CondVar idle_;   // leases, tasks or the outbox ran out
   CondVar timer_;  // wake_at_ came closer, or the end
   Limits limits_ GUARDED_BY(mutex_);
+  std::map<std::string, ByteSize> device_memory_ GUARDED_BY(mutex_);  // as inspections have found it
   std::map<std::string, Model, std::less<>> models_ GUARDED_BY(mutex_);
   std::vector<std::string> model_order_ GUARDED_BY(mutex_);
   FurtherNames names_ GUARDED_BY(mutex_);

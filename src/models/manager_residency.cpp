@@ -107,7 +107,7 @@ void Manager::Impl::inspected(Entry& entry, Result<engine::Inspection> result) {
     return;
   }
   const auto before = entry.footprint();
-  entry.inspection = std::make_shared<const engine::Inspection>(std::move(*result));
+  keep(entry, std::move(*result));
   if (before == nullptr || *before != *entry.footprint()) {
     entry.retry_at.reset();  // another file than the one that failed
   }

@@ -367,6 +367,25 @@ TEST_F(ManagerTest, PrivateWeightsThatParkingGaveBackAreFreeForOthers) {
   EXPECT_GE(manager_->reserved(), host.weights_private + host.context);
 }
 
+TEST_F(ManagerTest, ADeviceWithoutABudgetIsFilledUpToItsMemory) {
+  limits_.models_max = 0;
+  for (const char* model : {"a", "b"}) {
+    engine::Inspection inspection = inspection_of(model, 100);
+    inspection.need.items.push_back(
+        {.device = "CUDA0", .weights_private = ByteSize::gib(4), .device_memory = ByteSize::gib(8)});
+    world_.set_inspection(model, inspection);
+  }
+  start({model_called("a"), model_called("b")});
+  use("a");
+  use("b");
+  EXPECT_EQ(state("a"), State::kCold) << "parked it would keep its weights on the device";
+  EXPECT_EQ(state("b"), State::kHot);
+  limits_.device_budgets["CUDA0"] = ByteSize::gib(9);
+  manager_->set_limits(limits_);
+  use("a");
+  EXPECT_EQ(state("b"), State::kHot) << "a budget that is given counts instead";
+}
+
 TEST_F(ManagerTest, TheFileOfWhoeverWaitsForRoomIsReadAhead) {
   start({model_called("a"), model_called("b")});
   Answer& a = ask_and_run("a");

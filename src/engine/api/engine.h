@@ -63,6 +63,7 @@ struct MemoryNeed {
     ByteSize compute = {};          ///< compute graph and output buffers
     ByteSize vocabulary = {};       ///< tokenizer, tensor metadata, chat template and other heap of the model
     ByteSize prompt_cache = {};     ///< most that the engine's own prompt cache may grow to
+    ByteSize device_memory = {};    ///< all that the device has, used or not; 0 for the host
     [[nodiscard]] ByteSize total() const {
       return weights_mapped + weights_private + context + compute + vocabulary + prompt_cache;
     }
@@ -95,6 +96,7 @@ struct Inspection {
 struct InspectOptions {
   ByteSize host_budget;
   std::map<std::string, ByteSize> device_budgets = {};
+  ByteSize beside_on_device = {};  ///< of each device's budget, what is not the model's
 };
 
 struct UploadedFile {

@@ -134,7 +134,9 @@ TEST(ShadowFigures, CountWhatWasCompared) {
 
 TEST(ShadowFigures, AreReadBackAsTheyWereWritten) {
   EXPECT_TRUE(rc::check([](std::uint64_t compared, std::uint64_t exact, std::uint64_t n, double sum) {
-    ShadowFigures figures{.compared = compared, .exact = exact};
+    ShadowFigures figures;
+    figures.compared = compared;
+    figures.exact = exact;
     figures.character_ratio = {n, sum};
     figures.copy_total_ms = {n, sum / 3};
     figures.failed["no_room"] = n;

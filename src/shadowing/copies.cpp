@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace switchyard::shadowing {
@@ -24,7 +25,8 @@ Copies::Copies(Dependencies dependencies, Bounds bounds)
     : dependencies_(dependencies),
       bounds_(bounds),
       budget_(std::make_shared<ByteBudget>(bounds.most_bytes)),
-      busy_at_(dependencies.clock.now()) {}
+      busy_at_(dependencies.clock.now()),
+      quiet_(bounds.quiet) {}
 
 void Copies::watch(gateway::CallOptions& options, const engine::Request& request,
                    std::shared_ptr<gateway::ReplySink>& sink) {
@@ -84,7 +86,7 @@ void Copies::tick() {
     const TimePoint now = dependencies_.clock.now();
     const MutexLock lock(mutex_);
     if (busy) busy_at_ = now;
-    quiet = now - busy_at_ >= bounds_.quiet && !busy;
+    quiet = now - busy_at_ >= quiet_ && !busy;
   }
   for (const JobPtr& job : due(quiet)) dependencies_.executor.post([this, job] { begin(job); });
 }
@@ -263,6 +265,10 @@ void Copies::finish(const JobPtr& job, std::optional<double> similarity, const s
                                               .similarity = similarity});
   }
   dependencies_.shadows.note(*job->shadow, comparison);
+  {
+    const MutexLock lock(mutex_);
+    quiet_ = std::max(quiet_ * 9 / 10, bounds_.quiet);
+  }
   end(job);
 }
 
@@ -281,6 +287,7 @@ bool Copies::put_back(const JobPtr& job) {
   Lane& lane = lanes_[job->shadow->alias];
   lane.waiting.push_front(job);
   lane.running = false;
+  quiet_ = std::min(quiet_ * 2, bounds_.longest_quiet);
   return true;
 }
 

@@ -27,17 +27,21 @@
 namespace switchyard::shadowing {
 
 struct Bounds {
-  std::size_t most_waiting = 64;                   ///< copies of one shadow
-  std::size_t most_bytes = 16 << 20;               ///< of all requests and replies that are held for copies
-  std::size_t longest_request = 1 << 20;           ///< bytes of a body
-  std::size_t longest_reply = 1 << 20;             ///< bytes of a reply, or of its stream
-  Duration quiet{std::chrono::milliseconds(250)};  ///< without a user's request, before a copy begins
+  std::size_t most_waiting = 64;          ///< copies of one shadow
+  std::size_t most_bytes = 16 << 20;      ///< of all requests and replies that are held for copies
+  std::size_t longest_request = 1 << 20;  ///< bytes of a body
+  std::size_t longest_reply = 1 << 20;    ///< bytes of a reply, or of its stream
+  /// Without a user's request before a copy begins, at least; at most where users have come into copies.
+  Duration quiet{std::chrono::milliseconds(250)};
+  Duration longest_quiet{std::chrono::seconds(60)};
 };
 
 /// Copies the requests that shadows choose, each once its user has the whole reply, and has the replies
 /// compared. Nothing waits for a copy: it takes a version that is hot, or free room for one that is not; one
 /// at a time of each shadow; and, unless its plan says otherwise, only while no user's request is in the
-/// gateway. One that a user's request interrupts is made again later. Any thread; nothing blocks.
+/// gateway. One that a user's request interrupts is made again later, after twice the quiet: a prompt that is
+/// being evaluated cannot be stopped at once, and who asks every second is not to meet one every second. Any
+/// thread; nothing blocks.
 class Copies {
  public:
   struct Dependencies {
@@ -115,6 +119,7 @@ class Copies {
   mutable Mutex mutex_;
   std::map<std::string, Lane, std::less<>> lanes_ GUARDED_BY(mutex_);  ///< by alias
   TimePoint busy_at_ GUARDED_BY(mutex_);  ///< when a user's request was last seen
+  Duration quiet_ GUARDED_BY(mutex_);     ///< asked for now; less with each copy that nobody has come into
 };
 
 }  // namespace switchyard::shadowing

@@ -103,8 +103,8 @@ class CopiesTest : public ::testing::Test {
     return user;
   }
   /// The quiet passes, and what is due is done.
-  void tick() {
-    clock_.advance(300ms);
+  void tick(Duration later = 300ms) {
+    clock_.advance(later);
     copies_->tick();
   }
   traffic::ShadowFigures figures() { return shadows_.describe("chat")->figures; }
@@ -231,8 +231,18 @@ TEST_F(CopiesTest, AUserInterruptsACopyWhichIsMadeAgainLater) {
   held_.front()();
   copy_reply_.before_piece = {};
   tick();
+  EXPECT_EQ(figures().compared, 0U) << "users come often: twice the quiet is asked for";
+  tick();
   EXPECT_EQ(figures().compared, 1U);
   EXPECT_THAT(figures().failed, IsEmpty());
+  hold_names_ = false;
+  for (int n = 0; n < 10; ++n) {
+    ask();
+    tick(600ms);
+  }
+  ask();
+  tick();
+  EXPECT_EQ(figures().compared, 12U) << "nobody has come for long: it is as it was";
 }
 
 TEST_F(CopiesTest, OneThatIsInterruptedAgainAndAgainIsGivenUp) {
@@ -240,7 +250,7 @@ TEST_F(CopiesTest, OneThatIsInterruptedAgainAndAgainIsGivenUp) {
   hold_names_ = true;
   copy_reply_.before_piece = [&](std::size_t) { ask({{"model", "m"}}); };
   for (int n = 0; n < 8; ++n) {
-    tick();
+    tick(20s);
     for (const auto& go_on : std::exchange(held_, {})) go_on();
   }
   EXPECT_EQ(figures().failed.at("interrupted"), 1U);

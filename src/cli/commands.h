@@ -30,6 +30,7 @@ struct Context {
 void add_model_commands(CLI::App& app, Context& context);   // ls ps health load unload park resume pin ...
 void add_alias_commands(CLI::App& app, Context& context);   // switch rollback split versions aliases
 void add_canary_commands(CLI::App& app, Context& context);  // canary
+void add_shadow_commands(CLI::App& app, Context& context);  // shadow
 void add_alert_commands(CLI::App& app, Context& context);   // alerts
 void add_key_commands(CLI::App& app, Context& context);     // keys usage
 void add_experiment_commands(CLI::App& app, Context& context);  // experiment create list show stop report ...

@@ -14,11 +14,12 @@ namespace {
 
 /// How many of a command's first words are names of models.
 const std::map<std::string, int> kNames = {
-    {"load", 1},          {"unload", 1},         {"park", 1},        {"resume", 1},
-    {"pin", 1},           {"unpin", 1},          {"release", 1},     {"run", 1},
-    {"switch", 2},        {"rollback", 1},       {"aliases", 1},     {"versions", 1},
-    {"split", 1},         {"canary start", 2},   {"canary show", 1}, {"canary pause", 1},
-    {"canary resume", 1}, {"canary promote", 1}, {"canary abort", 1}};
+    {"load", 1},          {"unload", 1},         {"park", 1},         {"resume", 1},
+    {"pin", 1},           {"unpin", 1},          {"release", 1},      {"run", 1},
+    {"switch", 2},        {"rollback", 1},       {"aliases", 1},      {"versions", 1},
+    {"split", 1},         {"canary start", 2},   {"canary show", 1},  {"canary pause", 1},
+    {"canary resume", 1}, {"canary promote", 1}, {"canary abort", 1}, {"shadow start", 1},
+    {"shadow show", 1},   {"shadow stop", 1}};
 /// Commands whose first word is a file.
 const std::vector<std::string> kFiles = {"inspect", "config check"};
 
@@ -114,7 +115,7 @@ constexpr std::string_view kBash = R"sh(_switchyard() {
     return
   fi
   key=${parts[1]}
-  if [[ $key == config || $key == keys || $key == experiment || $key == canary ]] && ((${#parts[@]} > 3)); then
+  if [[ $key == config || $key == keys || $key == experiment || $key == canary || $key == shadow ]] && ((${#parts[@]} > 3)); then
     key="$key ${parts[2]}" first=3
   fi
   case $key in
@@ -156,7 +157,7 @@ _switchyard() {
     compadd -- ${=:-@COMMANDS@}
     return
   fi
-  if [[ $key == config || $key == keys || $key == experiment || $key == canary ]] && ((CURRENT > 3)); then
+  if [[ $key == config || $key == keys || $key == experiment || $key == canary || $key == shadow ]] && ((CURRENT > 3)); then
     key="$key ${words[3]}" first=4
   fi
   case $key in

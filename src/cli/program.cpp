@@ -61,6 +61,7 @@ int run_program(std::vector<std::string> words) {
   add_model_commands(app, context);
   add_alias_commands(app, context);
   add_canary_commands(app, context);
+  add_shadow_commands(app, context);
   add_alert_commands(app, context);
   add_key_commands(app, context);
   add_experiment_commands(app, context);

@@ -170,12 +170,22 @@ Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload 
   if (!merged) return std::unexpected(merged.error());
   // The manager first: aliases may only point at what it has. One whose line changed is switched.
   if (const Status set = dependencies_.manager.set_catalog(merged->models, preload); !set) return set;
+  const auto now = [&](const models::VersionRef& version) {
+    const auto means = merged->means.find(version);
+    return means == merged->means.end() ? version : means->second;
+  };
   std::vector<traffic::Alias> aliases;
+  std::vector<traffic::ShadowDefinition> shadows;
   for (const config::Alias& alias : catalog.aliases) {
-    const auto now = [&](const models::VersionRef& version) {
-      const auto means = merged->means.find(version);
-      return means == merged->means.end() ? version : means->second;
-    };
+    if (const auto& shadow = alias.shadow) {
+      shadows.push_back({.alias = alias.name,
+                         .to = now(shadow->to),
+                         .plan = {.fraction = shadow->fraction,
+                                  .similarity_model = shadow->similarity_model,
+                                  .keep_replies = shadow->keep_replies,
+                                  .beside_users = shadow->beside_users,
+                                  .max_tokens = shadow->max_tokens}});
+    }
     traffic::Alias& named = aliases.emplace_back(traffic::Alias{.name = alias.name,
                                                                 .to = now(alias.to),
                                                                 .defined = alias.to.to_string(),
@@ -190,7 +200,10 @@ Status Reloader::apply(const config::Catalog& catalog, models::Manager::Preload 
     }
     named.defined = traffic::described(as_written, alias.sticky_header);
   }
-  return dependencies_.switcher.define(aliases, merged->successors);
+  if (const Status defined = dependencies_.switcher.define(aliases, merged->successors); !defined)
+    return defined;
+  dependencies_.shadows.define(shadows);
+  return {};
 }
 
 FileStamps Reloader::stamp() {

@@ -12,6 +12,7 @@
 #include "models/manager.h"
 #include "registry/registry.h"
 #include "telemetry/event_bus.h"
+#include "traffic/shadows.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::cli {
@@ -24,6 +25,7 @@ class Reloader {
   struct Dependencies {
     models::Manager& manager;
     traffic::Switcher& switcher;
+    traffic::Shadows& shadows;
     registry::Registry& registry;
     telemetry::EventBus& events;
     std::function<config::TenantKeys()> tenant_keys;

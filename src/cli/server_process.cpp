@@ -220,9 +220,12 @@ Status ServerProcess::start_parts(config::Catalog catalog) {
       .manager = *manager_, .executor = executor_, .events = events_, .state = *state_});
   canaries_ = std::make_unique<traffic::Canaries>(traffic::Canaries::Dependencies{
       .switcher = *switcher_, .executor = executor_, .events = events_, .state = *state_});
+  shadows_ = std::make_unique<traffic::Shadows>(
+      traffic::Shadows::Dependencies{.switcher = *switcher_, .events = events_, .state = *state_});
   reloader_ = std::make_unique<Reloader>(
       Reloader::Dependencies{.manager = *manager_,
                              .switcher = *switcher_,
+                             .shadows = *shadows_,
                              .registry = *registry_,
                              .events = events_,
                              .tenant_keys = [this] { return tenant_keys(); },
@@ -238,6 +241,7 @@ Status ServerProcess::start_parts(config::Catalog catalog) {
                                                              .events = events_,
                                                              .switcher = *switcher_,
                                                              .canaries = *canaries_,
+                                                             .shadows = *shadows_,
                                                              .monitor = *monitor_,
                                                              .tenants = *tenants_,
                                                              .experiments = experimenting_->recorder(),

@@ -29,6 +29,7 @@
 #include "telemetry/log.h"
 #include "tenants/tenants.h"
 #include "traffic/canaries.h"
+#include "traffic/shadows.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::cli {
@@ -95,6 +96,7 @@ class ServerProcess {
   std::unique_ptr<models::Manager> manager_;
   std::unique_ptr<traffic::Switcher> switcher_;
   std::unique_ptr<traffic::Canaries> canaries_;
+  std::unique_ptr<traffic::Shadows> shadows_;
   std::unique_ptr<Reloader> reloader_;
   std::unique_ptr<models::ResidentSet> residents_;
   std::unique_ptr<http::Periodic> note_residents_;

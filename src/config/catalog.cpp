@@ -289,6 +289,33 @@ Result<models::VersionRef> find_version(const Catalog& catalog, const std::strin
               fmt::format("no model '{}'{}", name, did_you_mean_or_known(name, known)));
 }
 
+/// The shadow of an alias that is complete but for that.
+Result<AliasShadow> shadow_of(const Catalog& catalog, const ShadowSection& section, const Alias& alias) {
+  if (section.to.empty()) return fail(ErrorCode::kInvalidArgument, "its shadow needs a 'to'");
+  Result<models::VersionRef> to = find_version(catalog, section.to);
+  if (!to) return fail(to.error().code, "its shadow: " + to.error().message);
+  if (alias.split.empty() && *to == alias.to) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("its shadow is '{}', which it means already", to->to_string()));
+  }
+  AliasShadow shadow{.to = *std::move(to), .similarity_model = section.similarity_model};
+  shadow.fraction = section.fraction.value_or(shadow.fraction);
+  const bool is_fraction = shadow.fraction > 0 && shadow.fraction <= 1;
+  if (!is_fraction) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "the 'fraction' of its shadow must be above 0 and at most 1, as in 0.1 for every tenth request");
+  }
+  if (!shadow.similarity_model.empty()) {
+    if (const auto found = find_version(catalog, shadow.similarity_model); !found)
+      return fail(found.error().code, "the 'similarity_model' of its shadow: " + found.error().message);
+  }
+  shadow.keep_replies = section.keep_replies.value_or(false);
+  shadow.beside_users = section.beside_users.value_or(false);
+  shadow.max_tokens = section.max_tokens.value_or(0);
+  return shadow;
+}
+
 Status add_aliases(Catalog& catalog, const ConfigFile& file) {
   std::vector<std::string> problems;
   for (const AliasSection& section : file.aliases) {
@@ -327,6 +354,13 @@ Status add_aliases(Catalog& catalog, const ConfigFile& file) {
         alias.to = *std::move(to);
       else
         problem(to.error().message);
+    }
+    if (section.shadow) {
+      auto shadow = shadow_of(catalog, *section.shadow, alias);
+      if (shadow)
+        alias.shadow = *std::move(shadow);
+      else
+        problem(shadow.error().message);
     }
     catalog.aliases.push_back(std::move(alias));
   }

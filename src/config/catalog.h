@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,12 +12,24 @@
 
 namespace switchyard::config {
 
+/// Copies of an alias's requests; see traffic/shadow.h for what the settings mean.
+struct AliasShadow {
+  models::VersionRef to;
+  double fraction = 0.1;
+  std::string similarity_model = {};
+  bool keep_replies = false;
+  bool beside_users = false;
+  std::uint32_t max_tokens = 0;
+  bool operator==(const AliasShadow&) const = default;
+};
+
 struct Alias {
   std::string name;
   models::VersionRef to;  ///< of a split its first arm
   std::vector<std::string> fallbacks = {};
   std::vector<std::pair<models::VersionRef, double>> split = {};  ///< arms and their weights in percent
   std::string sticky_header = {};
+  std::optional<AliasShadow> shadow = {};
   bool operator==(const Alias&) const = default;
 };
 

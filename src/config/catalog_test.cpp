@@ -109,6 +109,33 @@ TEST_F(CatalogTest, Precedence) {
   }
 }
 
+TEST_F(CatalogTest, AnAliasMayHaveAShadow) {
+  const std::string models = "models: [{id: m, file: beside.gguf}, {id: n, file: beside.gguf}]\n";
+  const auto shadow = [&](const std::string& of_m, const std::string& to = "to: m") {
+    return build_catalog(with({}, models + "aliases: [{name: x, " + to + ", shadow: {" + of_m + "}}]\n"));
+  };
+  const auto whole = shadow(
+      "to: n, fraction: 0.5, similarity_model: m@1, keep_replies: true, beside_users: true, max_tokens: 9");
+  ASSERT_TRUE(whole) << whole.error().to_string();
+  EXPECT_EQ(whole->aliases[0].shadow, (AliasShadow{.to = {"n", "1"},
+                                                   .fraction = 0.5,
+                                                   .similarity_model = "m@1",
+                                                   .keep_replies = true,
+                                                   .beside_users = true,
+                                                   .max_tokens = 9}));
+  EXPECT_EQ(shadow("to: n")->aliases[0].shadow, (AliasShadow{.to = {"n", "1"}}));
+  EXPECT_TRUE(shadow("to: m", "split: [{to: m, weight: 50}, {to: n, weight: 50}]"));
+  const auto why_not = [&](const std::string& of_m) { return shadow(of_m).error().message; };
+  EXPECT_THAT(why_not("to: m"),
+              HasSubstr("config.yaml:2: alias 'x': its shadow is 'm@1', which it means already"));
+  EXPECT_THAT(why_not("to: q"), HasSubstr("its shadow: no model 'q'"));
+  EXPECT_THAT(why_not("fraction: 0.5"), HasSubstr("its shadow needs a 'to'"));
+  EXPECT_THAT(why_not("to: n, fraction: 1.5"), HasSubstr("above 0 and at most 1"));
+  EXPECT_THAT(why_not("to: n, similarity_model: q"), HasSubstr("the 'similarity_model' of its shadow"));
+  EXPECT_THAT(why_not("to: n, fractoin: 1"),
+              HasSubstr("unknown key 'fractoin' in shadow; did you mean 'fraction'"));
+}
+
 TEST_F(CatalogTest, YamlModelsJoinWhatTheFolderHolds) {
   const auto catalog = build_catalog(with({"--models-dir", models_dir()}, R"(
 models:

@@ -301,6 +301,23 @@ constexpr Key<StickySection> kSticky[] = {
      SWITCHYARD_READ(header)},
 };
 
+constexpr Key<ShadowSection> kShadow[] = {
+    {"to", "text", "required", "The version that gets the copies: `model` or `model@version`.",
+     SWITCHYARD_READ(to)},
+    {"fraction", "number", "0.1", "Of the requests, above 0 and at most 1.", SWITCHYARD_READ(fraction)},
+    {"similarity_model", "text", "none",
+     "An embedding model that says how near two replies are; used while it is hot.",
+     SWITCHYARD_READ(similarity_model)},
+    {"keep_replies", "flag", "false",
+     "Keeps prompts and both replies of the newest 100 pairs in the data folder, for who has the scope "
+     "`admin`.",
+     SWITCHYARD_READ(keep_replies)},
+    {"beside_users", "flag", "false", "Copies run beside users' requests, and not only between them.",
+     SWITCHYARD_READ(beside_users)},
+    {"max_tokens", "count", "as the request says", "The longest reply to a copy.",
+     SWITCHYARD_READ(max_tokens)},
+};
+
 constexpr Key<AliasSection> kAliases[] = {
     {"name", "text", "required", "Public name.", SWITCHYARD_READ(name)},
     {"to", "text", "this or split", "What it means: `model` or `model@version`.", SWITCHYARD_READ(to)},
@@ -321,6 +338,10 @@ constexpr Key<AliasSection> kAliases[] = {
      "Models or versions that answer while it cannot: has failed, is quarantined, or comes back and another "
      "is hot. Tried in this order; the reply says so (`x-switchyard-fallback`).",
      SWITCHYARD_READ(fallbacks)},
+    {"shadow", "section", "", "Copies some of its requests to another version and compares the replies.",
+     [](YamlReader& r, const YAML::Node& n, AliasSection& alias) {
+       read_section(r, n, "shadow", alias.shadow.emplace(), kShadow);
+     }},
 };
 
 void read_models(YamlReader& reader, const YAML::Node& node, ConfigFile& config) {
@@ -517,6 +538,7 @@ std::vector<DocumentedKey> documented_keys() {
   document<AliasSection>(keys, "aliases[]", kAliases);
   document<ArmSection>(keys, "aliases[].split[]", kArms);
   document<StickySection>(keys, "aliases[].sticky", kSticky);
+  document<ShadowSection>(keys, "aliases[].shadow", kShadow);
   return keys;
 }
 

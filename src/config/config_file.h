@@ -65,6 +65,15 @@ struct StickySection {
   std::string header;
 };
 
+/// Which version gets copies of an alias's requests.
+struct ShadowSection {
+  std::string to;  ///< empty: none does
+  std::optional<double> fraction;
+  std::string similarity_model;
+  std::optional<bool> keep_replies, beside_users;
+  std::optional<std::uint32_t> max_tokens;
+};
+
 struct AliasSection {
   int line = 0;
   std::string name;
@@ -72,6 +81,7 @@ struct AliasSection {
   std::vector<ArmSection> split;
   StickySection sticky;
   std::vector<std::string> fallbacks;
+  std::optional<ShadowSection> shadow;
 };
 
 struct LimitsSection {

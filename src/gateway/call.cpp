@@ -66,6 +66,7 @@ Call::Call(Gateway& gateway, CallOptions options, engine::Request request, std::
   record_.method = request_.method;
   record_.path = request_.path;
   record_.tenant = options_.tenant;
+  record_.tier = options_.tier;
   request_.should_stop = [this] { return should_stop(); };
 }
 
@@ -127,8 +128,10 @@ void Call::ask_for_lease() {
     turn = ++turn_;
   }
   const Call* const outer = std::exchange(asking, this);
+  // What the server does for itself makes no version one that was used lately.
+  const models::Use use = options_.tier == Tier::kBackground ? models::Use::kBackground : models::Use::kUser;
   auto ticket = gateway_.dependencies_.manager.acquire(
-      record_.version, {.make_hot = options_.make_hot},
+      record_.version, {.make_hot = options_.make_hot, .use = use},
       [self = shared_from_this()](Result<models::Lease> lease) { self->leased(std::move(lease)); });
   asking = outer;
   {

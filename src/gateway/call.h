@@ -38,6 +38,10 @@ class Call : public std::enable_shared_from_this<Call> {
   /// for this long (zero: never). One that has been slow for a second keeps nobody's turn waiting.
   void end_if_overdue(Duration slow_reader_timeout);
 
+  /// Neither one of the server's own nor one of the process-wide handlers'.
+  [[nodiscard]] bool is_of_a_user() const {
+    return options_.tier != Tier::kBackground && !options_.model.empty();
+  }
   [[nodiscard]] const std::string& conversation() const { return options_.conversation; }
   /// In whose queue it is counted; for the gateway, under its lock.
   void queue_for(const models::VersionRef& version) { queued_for_ = version; }

@@ -70,6 +70,7 @@ bool Gateway::enter(const std::shared_ptr<Call>& call) {
   {
     const MutexLock lock(mutex_);
     calls_[call.get()] = call;
+    if (call->is_of_a_user()) ++users_;
     refuse = refusing_;
   }
   if (refuse) call->refuse({ErrorCode::kUnavailable, "the server is shutting down"});
@@ -82,7 +83,7 @@ void Gateway::leave(Call& call) {
   if (const auto demand = demand_.find(call.queued_for()); demand != demand_.end()) {
     if (--demand->second.requests == 0) demand_.erase(demand);
   }
-  calls_.erase(&call);
+  if (calls_.erase(&call) > 0 && call.is_of_a_user()) --users_;
   if (calls_.empty()) empty_.notify_all();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -99,6 +100,9 @@ class Gateway {
   /// Blocks until no request is held or running.
   void wait_idle();
   [[nodiscard]] std::size_t in_flight() const;
+  /// Those among them that are not the server's own (Tier::kBackground), and that an engine is to answer.
+  /// Quick: asked for every token of those that give way to them.
+  [[nodiscard]] std::size_t users() const { return users_; }
   /// Versions that requests have leased now.
   [[nodiscard]] std::vector<models::VersionRef> leased_versions() const;
 
@@ -125,6 +129,7 @@ class Gateway {
   const Dependencies dependencies_;
   StreamOwners streams_;
   Turns turns_;
+  std::atomic<std::size_t> users_ = 0;
   mutable Mutex mutex_;
   CondVar empty_;
   bool refusing_ GUARDED_BY(mutex_) = false;

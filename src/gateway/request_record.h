@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "gateway/tier.h"
 #include "models/types.h"
 #include "switchyard/result.h"
 
@@ -47,6 +48,7 @@ struct RequestRecord {
   bool streamed = false;    ///< an engine gave its reply piece by piece: first_byte is the first token
   std::uint64_t bytes = 0;  ///< of the reply's body
   std::string tenant = {};  ///< the id of the key that asked; empty: none
+  Tier tier = Tier::kDefault;
 };
 
 /// Time from the engine to the first token; nothing where the reply was no stream, whose length decides

@@ -253,12 +253,17 @@ void AliasApi::cancel(RouteCall call) {
 void AliasApi::remove(RouteCall call) {
   auto options = read_options(call, Json::object());
   if (!options) return call.exchange->respond(error_reply(options.error()));
-  services_.switcher.remove(
-      alias_of(call), *options,
-      [exchange = call.exchange, gate = services_.gate, alias = alias_of(call)](const Status& done) {
-        gate->pass(
-            [&] { exchange->respond(done ? json_reply({{"removed", alias}}) : error_reply(done.error())); });
-      });
+  services_.switcher.remove(alias_of(call), *options,
+                            [this, exchange = call.exchange, gate = services_.gate, alias = alias_of(call),
+                             who = call.who()](const Status& done) {
+                              gate->pass([&] {
+                                if (!done) return exchange->respond(error_reply(done.error()));
+                                services_.executor.post([this, exchange, alias, who] {
+                                  services_.shadows.alias_removed(alias, who);
+                                  exchange->respond(json_reply({{"removed", alias}}));
+                                });
+                              });
+                            });
 }
 
 }  // namespace switchyard::http

@@ -21,6 +21,7 @@
 #include "http/metrics_api.h"
 #include "http/periodic.h"
 #include "http/router_api.h"
+#include "http/shadow_api.h"
 #include "http/static_routes.h"
 #include "http/streams.h"
 #include "http/version_api.h"
@@ -30,6 +31,8 @@ namespace {
 constexpr std::chrono::seconds kPingInterval{15};
 constexpr std::chrono::milliseconds kLookForOverdue{200};
 constexpr std::chrono::milliseconds kDecideOnCanaries{1000};
+constexpr std::chrono::milliseconds kBeginCopies{100};
+constexpr std::chrono::milliseconds kWriteShadows{1000};
 
 /// Clients of the official libraries show these ids with their errors.
 void add_ids(Headers& headers, const RequestLine& line, Dialect dialect) {
@@ -70,16 +73,22 @@ class App::Impl {
              .observer = [this](const gateway::RequestRecord& record) { record_request(record); },
              .before_release = [this](const auto& version, auto& engine) { sampler_.read(version, engine); }},
             options_.settings.requests),
+        copies_({.gateway = gateway_,
+                 .manager = dependencies.manager,
+                 .shadows = dependencies.shadows,
+                 .executor = pool_}),
         services_{.options = options_,
                   .live = live_,
                   .manager = dependencies.manager,
                   .switcher = dependencies.switcher,
                   .canaries = dependencies.canaries,
+                  .shadows = dependencies.shadows,
                   .tenants = dependencies.tenants,
                   .monitor = dependencies.monitor,
                   .experiments = dependencies.experiments,
                   .events = dependencies.events,
                   .gateway = gateway_,
+                  .copies = copies_,
                   .executor = pool_},
         event_streams_(dependencies.events, pool_),
         openai_(services_),
@@ -90,6 +99,7 @@ class App::Impl {
         admin_(services_, event_streams_),
         aliases_(services_),
         canaries_(services_),
+        shadows_(services_),
         versions_(services_),
         alerts_(services_),
         experiments_(services_),
@@ -99,6 +109,8 @@ class App::Impl {
         ping_("sse-ping", kPingInterval, [this] { event_streams_.ping(); }),
         overdue_("overdue", kLookForOverdue, [this] { gateway_.end_overdue(); }),
         decide_("canaries", kDecideOnCanaries, [this] { services_.canaries.tick(); }),
+        copy_("shadows", kBeginCopies, [this] { copies_.tick(); }),
+        write_shadows_("shadow-figures", kWriteShadows, [this] { services_.shadows.write(); }),
         sample_("sampler", options_.sample_interval,
                 [this] { sampler_.read_all(gateway_.leased_versions()); }) {
     health_.add_routes(router_);
@@ -108,6 +120,7 @@ class App::Impl {
     admin_.add_routes(router_);
     aliases_.add_routes(router_);
     canaries_.add_routes(router_);
+    shadows_.add_routes(router_);
     versions_.add_routes(router_);
     alerts_.add_routes(router_);
     experiments_.add_routes(router_);
@@ -167,6 +180,7 @@ class App::Impl {
 
   void begin_shutdown() {
     health_.set(Readiness::kStopping);
+    copies_.stop();  // nobody waits for them
     gateway_.begin_shutdown();
     downloads_.cancel_all();
     event_streams_.close();
@@ -194,6 +208,7 @@ class App::Impl {
   }
 
   void record_request(const gateway::RequestRecord& record) {
+    if (record.tier == gateway::Tier::kBackground) return;  // the server's own: nobody's figure
     metrics_api_.count_request(record);
     services_.canaries.observe(record.name, canary_observation(record));
     note_usage(record);
@@ -227,6 +242,7 @@ class App::Impl {
   Router router_;
   gateway::Sampler sampler_;
   gateway::Gateway gateway_;
+  shadowing::Copies copies_;
   Services services_;
   EventStreams event_streams_;
   OpenAiApi openai_;
@@ -237,6 +253,7 @@ class App::Impl {
   AdminApi admin_;
   AliasApi aliases_;
   CanaryApi canaries_;
+  ShadowApi shadows_;
   VersionApi versions_;
   AlertsApi alerts_;
   ExperimentApi experiments_;
@@ -247,6 +264,8 @@ class App::Impl {
   Periodic ping_;
   Periodic overdue_;
   Periodic decide_;
+  Periodic copy_;
+  Periodic write_shadows_;
   Periodic sample_;
 };
 

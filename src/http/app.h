@@ -21,6 +21,7 @@
 #include "telemetry/event_bus.h"
 #include "tenants/tenants.h"
 #include "traffic/canaries.h"
+#include "traffic/shadows.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::http {
@@ -72,6 +73,7 @@ class App {
     telemetry::EventBus& events;
     traffic::Switcher& switcher;
     traffic::Canaries& canaries;
+    traffic::Shadows& shadows;
     health::Monitor& monitor;
     tenants::Tenants& tenants;
     experiments::Recorder& experiments;               ///< its write() is somebody else's to call

@@ -168,6 +168,7 @@ class AppTest : public ::testing::Test {
                                                    .events = events_,
                                                    .switcher = *switcher_,
                                                    .canaries = canaries_,
+                                                   .shadows = shadows_,
                                                    .monitor = monitor_,
                                                    .tenants = tenants_,
                                                    .experiments = recorder_,
@@ -215,6 +216,7 @@ class AppTest : public ::testing::Test {
   std::unique_ptr<traffic::Switcher> switcher_ = make_switcher();
   traffic::Canaries canaries_{
       {.switcher = *switcher_, .executor = work_, .events = events_, .state = state_}};
+  traffic::Shadows shadows_{{.switcher = *switcher_, .events = events_, .state = state_}};
   FakeClock minutes_;  ///< of limits
   tenants::Tenants tenants_{state_, minutes_};
   health::Monitor monitor_{

@@ -110,6 +110,7 @@ TEST_F(AppRules, NothingButTheFrontPageAnswersBeforeItIsReady) {
                                                  .events = events_,
                                                  .switcher = *switcher_,
                                                  .canaries = canaries_,
+                                                 .shadows = shadows_,
                                                  .monitor = monitor_,
                                                  .tenants = tenants_,
                                                  .experiments = recorder_},

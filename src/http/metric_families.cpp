@@ -241,6 +241,33 @@ std::vector<MetricFamily> alert_families(const alerts::Report& report) {
   return families;
 }
 
+std::vector<MetricFamily> shadow_families(const std::vector<traffic::ShadowStatus>& shadows) {
+  MetricFamily requests{"switchyard_shadow_requests_total",
+                        "Requests that a shadow has chosen, by what became of their copies",
+                        MetricType::kCounter,
+                        {}};
+  MetricFamily exact{"switchyard_shadow_exact_total",
+                     "Copies whose reply was the user's to the letter",
+                     MetricType::kCounter,
+                     {}};
+  MetricFamily similarity{"switchyard_shadow_similarity",
+                          "Mean cosine of the embeddings of both replies",
+                          MetricType::kGauge,
+                          {}};
+  for (const traffic::ShadowStatus& shadow : shadows) {
+    const auto count = [&](const char* result, std::uint64_t value) {
+      requests.points.push_back({{{"alias", shadow.alias}, {"result", result}}, static_cast<double>(value)});
+    };
+    count("compared", shadow.figures.compared);
+    count("failed", traffic::total(shadow.figures.failed));
+    count("dropped", traffic::total(shadow.figures.dropped));
+    exact.points.push_back({{{"alias", shadow.alias}}, static_cast<double>(shadow.figures.exact)});
+    if (const auto mean = shadow.figures.similarity.value())
+      similarity.points.push_back({{{"alias", shadow.alias}}, *mean});
+  }
+  return {std::move(requests), std::move(exact), std::move(similarity)};
+}
+
 std::vector<MetricFamily> experiment_families(const experiments::Losses& losses) {
   const auto number = [](std::int64_t count) { return static_cast<double>(count); };
   return {{"switchyard_experiment_observations_total",

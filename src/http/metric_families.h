@@ -9,6 +9,7 @@
 #include "health/types.h"
 #include "models/manager.h"
 #include "telemetry/metrics.h"
+#include "traffic/shadows.h"
 
 // Metrics that are read off the state of things when somebody asks. Pure functions.
 
@@ -38,6 +39,10 @@ namespace switchyard::http {
 
 /// What fires, and what the rules' values are.
 [[nodiscard]] std::vector<telemetry::MetricFamily> alert_families(const alerts::Report& report);
+
+/// What became of the requests that shadows have copied.
+[[nodiscard]] std::vector<telemetry::MetricFamily> shadow_families(
+    const std::vector<traffic::ShadowStatus>& shadows);
 
 /// What became of observations for experiments.
 [[nodiscard]] std::vector<telemetry::MetricFamily> experiment_families(const experiments::Losses& losses);

@@ -62,6 +62,7 @@ std::string MetricsApi::text() const {
   add(memory_families(host_memory(), services_.manager.limits(), services_.manager.reserved()));
   if (services_.options.conversations) add(conversation_families(services_.options.conversations()));
   add(experiment_families(services_.experiments.losses()));
+  add(shadow_families(services_.shadows.list()));
   if (services_.options.alerts) add(alert_families(services_.options.alerts()));
   families.push_back(
       {"switchyard_build_info",

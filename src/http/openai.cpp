@@ -183,8 +183,9 @@ void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Reques
       permit.emplace(std::move(*admitted));
     }
   }
-  auto sink = std::make_shared<EngineSink>(std::move(call.exchange), stream_form(request.path),
-                                           EngineSink::Rewrite(), std::move(permit));
+  std::shared_ptr<gateway::ReplySink> sink = std::make_shared<EngineSink>(
+      std::move(call.exchange), stream_form(request.path), EngineSink::Rewrite(), std::move(permit));
+  services_.copies.watch(options, request, sink);
   services_.gateway.run(std::move(options), std::move(request), std::move(sink));
 }
 

@@ -10,9 +10,11 @@
 #include "health/monitor.h"
 #include "http/app.h"
 #include "models/manager.h"
+#include "shadowing/copies.h"
 #include "telemetry/event_bus.h"
 #include "tenants/tenants.h"
 #include "traffic/canaries.h"
+#include "traffic/shadows.h"
 #include "traffic/switcher.h"
 
 namespace switchyard::http {
@@ -24,11 +26,13 @@ struct Services {
   models::Manager& manager;
   traffic::Switcher& switcher;
   traffic::Canaries& canaries;
+  traffic::Shadows& shadows;
   tenants::Tenants& tenants;
   health::Monitor& monitor;
   experiments::Recorder& experiments;
   telemetry::EventBus& events;
   gateway::Gateway& gateway;
+  shadowing::Copies& copies;
   Executor& executor;  ///< for what may block
   /// For callbacks of the manager, which may come after all this is gone.
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();

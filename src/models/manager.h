@@ -34,7 +34,8 @@ struct Revocation {
 /// What a lease is for.
 enum class Use : std::uint8_t {
   kUser,
-  kProbe,  ///< is no use: the version's idle time goes on
+  kProbe,       ///< is no use: the version's idle time goes on
+  kBackground,  ///< the same: a copy of a request, for example
 };
 
 /// A hold on a hot engine: while it lives the engine is neither parked nor unloaded. Move-only; any

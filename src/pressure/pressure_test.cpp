@@ -43,7 +43,9 @@ TEST(Shortages, WhenThereIsOneAndHowLarge) {
     now.limit_hits = row.hits;
     const auto found = find_shortage(reading(0s, 50), now, row.wake);
     ASSERT_EQ(found.has_value(), row.missing.has_value()) << row.what;
-    if (found) EXPECT_EQ(found->missing.bytes(), *row.missing) << row.what;
+    if (found) {
+      EXPECT_EQ(found->missing.bytes(), *row.missing) << row.what;
+    }
   }
 }
 

@@ -17,7 +17,7 @@ namespace switchyard::store {
 namespace {
 
 // Versions are written model@version. Times are milliseconds since 1970.
-constexpr std::array<std::string_view, 6> kMigrations = {
+constexpr std::array<std::string_view, 7> kMigrations = {
     "CREATE TABLE aliases(name TEXT PRIMARY KEY, kind TEXT NOT NULL, target TEXT NOT NULL, "
     "defined TEXT NOT NULL, considered TEXT NOT NULL, previous TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE switches(id INTEGER PRIMARY KEY AUTOINCREMENT, alias TEXT NOT NULL, kind TEXT NOT NULL, "
@@ -88,7 +88,14 @@ constexpr std::array<std::string_view, 6> kMigrations = {
     "ROWID;"
     "CREATE INDEX feedback_by_time ON feedback(at);"
     "CREATE TABLE experiment_counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "ALTER TABLE keys ADD COLUMN weight REAL NOT NULL DEFAULT 1"};
+    "ALTER TABLE keys ADD COLUMN weight REAL NOT NULL DEFAULT 1",
+    "CREATE TABLE shadows(alias TEXT PRIMARY KEY, target TEXT NOT NULL, plan TEXT NOT NULL, figures TEXT NOT "
+    "NULL, state TEXT NOT NULL, who TEXT NOT NULL, defined TEXT NOT NULL, started INTEGER NOT NULL, ended "
+    "INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE shadow_pairs(id INTEGER PRIMARY KEY AUTOINCREMENT, alias TEXT NOT NULL, at INTEGER NOT "
+    "NULL, request_id TEXT NOT NULL, version TEXT NOT NULL, prompt TEXT NOT NULL, reply TEXT NOT NULL, copy "
+    "TEXT NOT NULL, similarity TEXT NOT NULL);"
+    "CREATE INDEX shadow_pairs_by_alias ON shadow_pairs(alias, id)"};
 
 /// A change is acknowledged only when it would survive a power cut, too.
 Database open_state(const std::string& path) {

@@ -28,6 +28,7 @@ struct Answer {
 class ManagerTest : public ::testing::Test {
  public:
   ~ManagerTest() override {
+    tickets_.clear();  // nobody waits any more
     answers_.clear();
     executor_.run_inline();
     manager_.reset();

@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kLoad = 300ms, kReply = 200ms, kStep = 10ms;
+constexpr Duration kLoad = 300ms, kReply = 200ms, kStep = 20ms;
 
 class RotationTest : public ManagerTest {
  protected:
@@ -77,7 +77,7 @@ Duration bound(int models, Duration max_wait) {
 TEST_F(RotationTest, NobodyWaitsForLongerThanOnceAround) {
   constexpr int kModels = 6;
   limits_.max_wait = 2s;
-  const auto seen = run(kModels, 3, 120s);
+  const auto seen = run(kModels, 2, 40s);
   for (const auto& [model, of] : seen) {
     EXPECT_LE(of.longest, bound(kModels, 2s)) << model;
     EXPECT_GT(of.replies, 0) << model;
@@ -87,15 +87,15 @@ TEST_F(RotationTest, NobodyWaitsForLongerThanOnceAround) {
 TEST_F(RotationTest, LoadsTakeAtMostAFifthOfTheTime) {
   constexpr int kModels = 6;
   limits_.max_wait = 2s;
-  (void)run(kModels, 3, 120s);
-  EXPECT_LE(loads(kModels) * kLoad, 120s / 5);
-  EXPECT_GE(loads(kModels), 3 * kModels);  // and turns are taken
+  (void)run(kModels, 2, 40s);
+  EXPECT_LE(loads(kModels) * kLoad, 40s / 5);
+  EXPECT_GE(loads(kModels), 2 * kModels);  // and turns are taken
 }
 
 TEST_F(RotationTest, TwoModelsChangeOnceInMaxWait) {
   limits_.max_wait = 2s;
-  const auto seen = run(2, 3, 60s);
-  EXPECT_LE(loads(2), 60 / 2 + 2);
+  const auto seen = run(2, 2, 30s);
+  EXPECT_LE(loads(2), 30 / 2 + 2);
   EXPECT_NEAR(seen.at("m0").replies, seen.at("m1").replies, 0.2 * seen.at("m0").replies);
 }
 

@@ -52,7 +52,6 @@ struct Client final : ReplySink {
 class QueueTest : public ::testing::Test {
  protected:
   QueueTest() {
-    loader_.slots = 1;
     models::Limits limits;
     limits.memory_budget = ByteSize::gib(1);
     limits.models_max = 1;
@@ -89,7 +88,7 @@ class QueueTest : public ::testing::Test {
   FakeClock clock_;
   telemetry::EventBus events_;
   testing::Answer answer_ = [](engine::Request&) { return Script{.body = "whole"}; };
-  testing::ScriptedLoader loader_{[this](engine::Request& request) { return answer_(request); }};
+  testing::ScriptedLoader loader_{[this](engine::Request& request) { return answer_(request); }, 1};
   models::Manager manager_{
       {.loader = loader_, .executor = loads_, .events = events_, .clock = clock_, .own_timer = false}, {}};
   std::vector<RequestRecord> records_;

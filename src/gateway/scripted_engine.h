@@ -95,17 +95,18 @@ class ScriptedEngine final : public engine::Engine {
 /// Loads ScriptedEngines. `during_load` runs on the loading thread.
 class ScriptedLoader final : public engine::EngineLoader {
  public:
-  explicit ScriptedLoader(Answer answer) : answer_(std::move(answer)) {}
+  /// `slots`: of each engine; 0: it does not say.
+  explicit ScriptedLoader(Answer answer, std::uint32_t slots = 0)
+      : answer_(std::move(answer)), slots_(slots) {}
   std::function<Status()> during_load = [] { return Status(); };
   std::function<Status(const engine::ModelSpec&)> before_load = {};
-  std::uint32_t slots = 0;  ///< of each engine
 
   [[nodiscard]] Result<engine::Inspection> inspect(const engine::ModelSpec& spec,
                                                    const engine::InspectOptions&, std::stop_token) override {
     engine::Inspection inspection;
     inspection.weights_key = spec.model + "@" + spec.version;
     inspection.n_ctx = 64;
-    inspection.n_slots = slots;
+    inspection.n_slots = slots_;
     inspection.need.items.push_back({.device = "host",
                                      .weights_mapped = ByteSize::mib(1),
                                      .weights_private = {},
@@ -132,6 +133,7 @@ class ScriptedLoader final : public engine::EngineLoader {
 
  private:
   const Answer answer_;
+  const std::uint32_t slots_;
 };
 
 inline models::ModelDefinition model_called(const std::string& id, int versions = 1) {

@@ -160,6 +160,8 @@ inline Request request_for(std::string method, const std::string& target, std::s
 /// Models "a" and "b" (two versions) behind an App.
 class AppTest : public ::testing::Test {
  protected:
+  /// `slots`: of each engine; 0: it does not say.
+  explicit AppTest(std::uint32_t slots = 0) : slots_(slots) {}
   void SetUp() override { restart(AppOptions()); }
 
   void restart(AppOptions options) {
@@ -209,7 +211,9 @@ class AppTest : public ::testing::Test {
   std::latch let_load_{1};
 
   telemetry::EventBus events_;
-  gateway::testing::ScriptedLoader loader_{[this](engine::Request& request) { return answer_(request); }};
+  const std::uint32_t slots_;
+  gateway::testing::ScriptedLoader loader_{[this](engine::Request& request) { return answer_(request); },
+                                           slots_};
   ThreadPool work_{"test-work", 16};
   std::unique_ptr<models::Manager> manager_ = make_manager();
   store::StateDatabase state_;

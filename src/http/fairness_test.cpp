@@ -15,8 +15,8 @@ using testing::TenantTest;
 
 class FairnessTest : public TenantTest {
  protected:
+  FairnessTest() : TenantTest(1) {}
   void SetUp() override {
-    loader_.slots = 1;
     TenantTest::SetUp();
     answer_ = [this](engine::Request& request) {
       const std::string prompt = Json::parse(request.body)["prompt"];

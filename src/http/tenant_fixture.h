@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "http/app_fixture.h"
@@ -10,6 +11,7 @@ namespace switchyard::http::testing {
 
 class TenantTest : public AppTest {
  protected:
+  explicit TenantTest(std::uint32_t slots = 0) : AppTest(slots) {}
   void SetUp() override {
     AppTest::SetUp();
     admin_ = make({.key_alias = "root", .scopes = {tenants::Scope::kAdmin}});

@@ -128,7 +128,7 @@ int run_inspect_child() {
   limit_this_process();
   ::setenv("GGML_NO_BACKTRACE", "1", 0);  // an abort would look for a debugger first, for a second or more
   start_process_bridge();
-  const bool processor_only = list_devices().size() <= 1;
+  [[maybe_unused]] const bool processor_only = list_devices().size() <= 1;
   limit_data(data_now() + kMostDataOfHeader);
   // Where the kernel has no filters the limits are what there is; `switchyard doctor` says so.
   if (!kSanitized) {  // a sanitizer does what is forbidden there

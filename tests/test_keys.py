@@ -99,6 +99,7 @@ def test_everything_survives_a_kill(start, talkers, tmp_path):
         gone = make(server, key_alias="gone")
         assert server.request("DELETE", "/admin/v1/keys/gone").status_code == 200
         assert ask(server, kept).status_code == 200
+        wait_until(lambda: server.get("/admin/v1/usage").json()["usage"], "the request to be over")
         usage = server.get("/admin/v1/usage").json()
         assert usage["usage"][0]["requests"] == 1
         before = server.get("/admin/v1/keys").json()

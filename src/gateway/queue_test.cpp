@@ -50,6 +50,12 @@ struct Client final : ReplySink {
 };
 
 class QueueTest : public ::testing::Test {
+ public:
+  ~QueueTest() override {
+    gateway_.stop_all();
+    workers_.run_all();
+  }
+
  protected:
   QueueTest() {
     models::Limits limits;
@@ -59,10 +65,6 @@ class QueueTest : public ::testing::Test {
     EXPECT_TRUE(manager_.set_catalog({testing::model_called("a"), testing::model_called("b")},
                                      models::Manager::Preload::kNone));
     EXPECT_TRUE(manager_.load(kA));
-  }
-  ~QueueTest() override {
-    gateway_.stop_all();
-    workers_.run_all();
   }
 
   std::shared_ptr<Client> ask_with(CallOptions options) {
@@ -227,8 +229,10 @@ TEST_F(QueueTest, AnUnloadByHandThatRunsOutOfTimeTellsThoseThatWait) {
   const auto busy = occupy();
   const auto second = ask();
   bool left = false;
-  manager_.leave(kA, {.to = models::Residency::kCold, .bound = 1s, .at_bound = models::AtBound::kRevoke},
-                 [&](const Status&) { left = true; });
+  const Status begun =
+      manager_.leave(kA, {.to = models::Residency::kCold, .bound = 1s, .at_bound = models::AtBound::kRevoke},
+                     [&](const Status&) { left = true; });
+  EXPECT_TRUE(begun);
   clock_.advance(1s);
   manager_.tick();
   workers_.run_all();

@@ -47,17 +47,17 @@ TEST(UsersTest, AreRequestsThatAreNotTheServersOwn) {
   ASSERT_TRUE(manager.load(kA));
   std::vector<std::function<void()>> held;
   std::vector<Tier> tiers;
-  Gateway gateway{
-      {.manager = manager,
-       .executor = executor,
-       .route =
-           [&](const std::string&, const std::string&, std::function<void(Result<models::VersionRef>)> done) {
-             held.emplace_back([done, kA] { done(kA); });
-           },
-       .resolve = [&](const std::string&) -> Result<models::VersionRef> { return kA; },
-       .observer = [&](const RequestRecord& record) { tiers.push_back(record.tier); },
-       .before_release = {},
-       .clock = clock}};
+  Gateway gateway{{.manager = manager,
+                   .executor = executor,
+                   .route =
+                       [&](const std::string&, const std::string&,
+                           const std::function<void(Result<models::VersionRef>)>& done) {
+                         held.emplace_back([done, kA] { done(kA); });
+                       },
+                   .resolve = [&](const std::string&) -> Result<models::VersionRef> { return kA; },
+                   .observer = [&](const RequestRecord& record) { tiers.push_back(record.tier); },
+                   .before_release = {},
+                   .clock = clock}};
   gateway_seen = &gateway;
   const auto ask = [&](CallOptions options) {
     engine::Request request;

@@ -106,18 +106,16 @@ Response switch_reply(const traffic::SwitchReport& report, int status) {
 
 void AliasApi::add_routes(Router& router) {
   const std::string one = "/admin/v1/aliases/:alias";
-  router.add("GET", "/admin/v1/aliases", [this](RouteCall call) { list(std::move(call)); }, Access::kRead);
+  router.add("GET", "/admin/v1/aliases", [this](const RouteCall& call) { list(call); }, Access::kRead);
   router.add("GET", one, [this](RouteCall call) { describe(std::move(call)); }, Access::kRead);
-  router.add("PUT", one, [this](RouteCall call) { put(std::move(call)); }, Access::kAdmin);
-  router.add("DELETE", one, [this](RouteCall call) { remove(std::move(call)); }, Access::kAdmin);
-  router.add(
-      "POST", one + "/switch", [this](RouteCall call) { begin_switch(std::move(call)); }, Access::kAdmin);
-  router.add("DELETE", one + "/switch", [this](RouteCall call) { cancel(std::move(call)); }, Access::kAdmin);
-  router.add(
-      "POST", one + "/rollback", [this](RouteCall call) { rollback(std::move(call)); }, Access::kAdmin);
+  router.add("PUT", one, [this](const RouteCall& call) { put(call); }, Access::kAdmin);
+  router.add("DELETE", one, [this](const RouteCall& call) { remove(call); }, Access::kAdmin);
+  router.add("POST", one + "/switch", [this](const RouteCall& call) { begin_switch(call); }, Access::kAdmin);
+  router.add("DELETE", one + "/switch", [this](const RouteCall& call) { cancel(call); }, Access::kAdmin);
+  router.add("POST", one + "/rollback", [this](const RouteCall& call) { rollback(call); }, Access::kAdmin);
 }
 
-void AliasApi::list(RouteCall call) {
+void AliasApi::list(const RouteCall& call) {
   Json list = Json::array();
   for (const auto& alias : services_.switcher.aliases()) list.push_back(alias_json(alias));
   call.exchange->respond(json_reply({{"aliases", std::move(list)}}));
@@ -177,7 +175,7 @@ void AliasApi::preview(const RouteCall& call, traffic::SwitchRequest request) {
   });
 }
 
-void AliasApi::put(RouteCall call) {
+void AliasApi::put(const RouteCall& call) {
   const auto body = read_body(call, {"to", "split", "sticky", "wait", "policy", "keep_old", "drain_timeout",
                                      "force", "why", "fallbacks"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
@@ -205,7 +203,7 @@ void AliasApi::put(RouteCall call) {
        *wait);
 }
 
-void AliasApi::begin_switch(RouteCall call) {
+void AliasApi::begin_switch(const RouteCall& call) {
   const auto body =
       read_body(call, {"to", "wait", "policy", "keep_old", "drain_timeout", "force", "why", "dry_run"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
@@ -222,7 +220,7 @@ void AliasApi::begin_switch(RouteCall call) {
   move(call, std::move(request), *wait);
 }
 
-void AliasApi::rollback(RouteCall call) {
+void AliasApi::rollback(const RouteCall& call) {
   const auto body =
       read_body(call, {"wait", "policy", "keep_old", "drain_timeout", "force", "why", "dry_run"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
@@ -238,7 +236,7 @@ void AliasApi::rollback(RouteCall call) {
   move(call, std::move(request), *wait);
 }
 
-void AliasApi::cancel(RouteCall call) {
+void AliasApi::cancel(const RouteCall& call) {
   services_.switcher.cancel(alias_of(call), [this, exchange = call.exchange, gate = services_.gate,
                                              alias = alias_of(call)](const Status& done) {
     gate->pass([&] {
@@ -250,7 +248,7 @@ void AliasApi::cancel(RouteCall call) {
   });
 }
 
-void AliasApi::remove(RouteCall call) {
+void AliasApi::remove(const RouteCall& call) {
   auto options = read_options(call, Json::object());
   if (!options) return call.exchange->respond(error_reply(options.error()));
   services_.switcher.remove(alias_of(call), *options,

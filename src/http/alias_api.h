@@ -13,13 +13,13 @@ class AliasApi {
   void add_routes(Router& router);
 
  private:
-  void list(RouteCall call);
+  void list(const RouteCall& call);
   void describe(RouteCall call);
-  void put(RouteCall call);
-  void remove(RouteCall call);
-  void begin_switch(RouteCall call);
-  void cancel(RouteCall call);
-  void rollback(RouteCall call);
+  void put(const RouteCall& call);
+  void remove(const RouteCall& call);
+  void begin_switch(const RouteCall& call);
+  void cancel(const RouteCall& call);
+  void rollback(const RouteCall& call);
 
   void move(const RouteCall& call, traffic::SwitchRequest request, Wait wait);
   void preview(const RouteCall& call, traffic::SwitchRequest request);

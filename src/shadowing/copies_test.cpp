@@ -85,7 +85,8 @@ class CopiesTest : public ::testing::Test {
     manager_.set_limits(now);
   }
 
-  std::shared_ptr<UserSink> ask(Json more = Json::object(), const std::string& path = "/v1/chat/completions",
+  std::shared_ptr<UserSink> ask(const Json& more = Json::object(),
+                                const std::string& path = "/v1/chat/completions",
                                 const std::string& conversation = {}) {
     Json body = {{"model", "chat"}, {"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
     body.update(more);
@@ -145,7 +146,7 @@ class CopiesTest : public ::testing::Test {
                              .executor = executor_,
                              .route =
                                  [this](const std::string& name, const std::string&,
-                                        std::function<void(Result<models::VersionRef>)> done) {
+                                        const std::function<void(Result<models::VersionRef>)>& done) {
                                    const auto go_on = [this, name, done] { done(switcher_.resolve(name)); };
                                    if (hold_names_) return held_.emplace_back(go_on), void();
                                    go_on();

@@ -140,7 +140,7 @@ Result<ShadowStatus> Shadows::begin(const Request& request, const std::string& d
             .figures = {}};
   if (const Status written = store_.put_without_pairs(row_of(kept)); !written)
     return std::unexpected(written.error());
-  const ShadowStatus status = status_of(kept);
+  ShadowStatus status = status_of(kept);
   {
     const MutexLock lock(mutex_);
     shadows_.insert_or_assign(name, std::move(kept));
@@ -182,7 +182,7 @@ Result<ShadowStatus> Shadows::end(const std::string& alias, const std::string& w
   }
   if (const Status written = store_.put_without_pairs(row_of(kept)); !written)
     return std::unexpected(written.error());
-  const ShadowStatus status = status_of(kept);
+  ShadowStatus status = status_of(kept);
   tell(status, "stop", who);
   return status;
 }

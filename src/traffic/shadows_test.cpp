@@ -15,9 +15,11 @@ using ::testing::SizeIs;
 
 /// chat means a@1; b@1 shadows it.
 class ShadowsTest : public testing::SwitcherTest {
+ public:
+  ~ShadowsTest() override { shadows_.reset(); }
+
  protected:
   ShadowsTest() { reopen(); }
-  ~ShadowsTest() override { shadows_.reset(); }
 
   /// As after a restart: what is kept is read again.
   void reopen() {

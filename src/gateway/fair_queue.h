@@ -27,7 +27,8 @@ struct FairnessSettings {
   /// For so long after a tenant's last request one slot is kept free for its next one, where all others of
   /// at least two slots work for tenants that have one already. Zero: no slot is ever kept free.
   Duration keeps_a_slot_for = std::chrono::seconds(30);
-  /// Who has waited for so long goes before whoever is more urgent.
+  /// Batch work that has waited for so long is as urgent as any, and whoever has is before its tenant's
+  /// others.
   Duration longest_yield = std::chrono::minutes(1);
 };
 

@@ -117,14 +117,14 @@ class Timed:
 
 
 def complete(server: Server, model: str | None, tokens: int, prompt="Hello", stop: threading.Event | None = None,
-             key: str | None = None, **fields) -> Timed:
+             key: str | None = None, patience: float = 300, **fields) -> Timed:
     """One streamed /completion on a connection of its own, each token timed as it arrives, until it
-    ends or `stop` is set. `key` is sent where there is one."""
+    ends or `stop` is set. `key` is sent where there is one. TimeoutError where nothing comes for `patience` seconds."""
     body = {"prompt": prompt, "n_predict": tokens, "stream": True, "temperature": 0, "cache_prompt": False,
             "ignore_eos": True, **fields}
     if model:
         body["model"] = model
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=patience)
     connection.connect()
     began = time.perf_counter()
     headers = {"Content-Type": "application/json", "Connection": "close"}

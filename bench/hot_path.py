@@ -8,7 +8,7 @@ from common import (SMOLLM2, Background, Table, complete, contextlib, folder, me
                     shown)
 
 FLAGS = ("--threads", 2)
-TURNS, TOKENS, LOOKS = 15, 160, 40
+TURNS, TOKENS, LOOKS = 11, 128, 30
 # Two versions of one file share its weights.
 CATALOG = """
 defaults: {{args: {{ctx-size: 4096, parallel: 4}}}}
@@ -20,10 +20,10 @@ models:
 """
 
 
-def post(server, path: str, body: dict, key: str | None = None) -> dict:
+def post(server, path: str, body: dict, key: str | None = None, method="POST") -> dict:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    connection.request("POST", path, json.dumps(body), headers)
+    connection.request(method, path, json.dumps(body), headers)
     reply = connection.getresponse()
     answer = json.loads(reply.read())
     connection.close()
@@ -35,6 +35,7 @@ def with_everything(server) -> str:
     """Sets it all up; the key to ask "chat" with."""
     made = post(server, "/admin/v1/keys", {"key_alias": "acme", "models": ["chat"], "rpm_limit": 1_000_000,
                                            "tpm_limit": 1_000_000_000, "max_parallel_requests": 100, "weight": 2})
+    post(server, "/admin/v1/aliases/chat", {"to": f"{SMOLLM2}@1"}, made["admin_key"], method="PUT")
     post(server, "/admin/v1/experiments",
          {"id": "x", "alias": "chat", "control": f"{SMOLLM2}@1", "variants": [f"{SMOLLM2}@2"], "metric": "latency",
           "guardrails": ["error_rate"]}, made["admin_key"])

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from common import (Background, Table, admin, complete, folder, gguf_files, median, mib, ms, ours, paths, peer, shown,
                     wait_inspected, wait_until)
-from switch_table import CONTEXT, SIZES, file_bytes, forget_pages, hot_flips, read_pages, timed
+from switch_table import CONTEXT, SIZES, file_bytes, hot_flips, read_pages, timed, timed_loads
 from throughput import rate_of
 
 FLAGS = ("--ctx-size", 8192, "--parallel", 4)
@@ -156,14 +156,7 @@ def large(table: Table, gpu: Gpu, models: Path) -> None:
 def of_size(table: Table, gpu: Gpu, server, file: Path, floor: int, loads: int) -> None:
     name = file.stem
     load_goal, memory_goal, switch_goal = SIZES[name.upper()][1] or (None, None, None)
-    cold, warm = [], []
-    for _ in range(loads):
-        forget_pages(file)
-        cold.append(timed(server, name, "load"))
-        admin.act(server, name, "unload")
-        read_pages(file)
-        warm.append(timed(server, name, "load"))
-        admin.act(server, name, "unload")
+    cold, warm = timed_loads(server, name, file, loads)
     before = gpu.settled(floor + SLACK)
     read_pages(file)
     warm.append(timed(server, name, "load"))

@@ -56,14 +56,7 @@ def measure(table: Table, name: str, shape: dict, reference) -> None:
         for way, words in (("repacked", ()), ("mapped", ("--no-repack",))):
             with ours("--models-dir", models, *flags, *words) as server:
                 wait_inspected(server, model, "small")
-                cold, warm = [], []
-                for _ in range(ROUNDS):
-                    forget_pages(file)
-                    cold.append(timed(server, model, "load"))
-                    admin.act(server, model, "unload")
-                    read_pages(file)
-                    warm.append(timed(server, model, "load"))
-                    admin.act(server, model, "unload")
+                cold, warm = timed_loads(server, model, file, ROUNDS)
                 loads[way] = {"cold_s": cold, "warm_s": warm}
                 if way == "mapped":
                     continue
@@ -94,6 +87,19 @@ def measure(table: Table, name: str, shape: dict, reference) -> None:
             table.add(f"{name}: switch to {what}; first token {ms(median(first))}, engine ready", ms(median(ready)),
                       goal=f"<= {reference[2]} ms" if reference else "",
                       met=median(ready) * 1000 <= reference[2] if reference else None)
+
+
+def timed_loads(server, model, file, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of loads with the page cache cold, and warm, in turns; the model is cold afterwards."""
+    cold, warm = [], []
+    for _ in range(rounds):
+        forget_pages(file)
+        cold.append(timed(server, model, "load"))
+        admin.act(server, model, "unload")
+        read_pages(file)
+        warm.append(timed(server, model, "load"))
+        admin.act(server, model, "unload")
+    return cold, warm
 
 
 def hot_flips(server, model) -> list[float]:

@@ -6,8 +6,6 @@
 namespace switchyard::alerts {
 namespace {
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 std::string_view text_of(const telemetry::Event& event, const char* key) {
   const auto found = event.text.find(key);
   return found == event.text.end() ? std::string_view() : std::string_view(found->second);

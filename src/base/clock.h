@@ -8,6 +8,11 @@ namespace switchyard {
 using Duration = std::chrono::nanoseconds;
 using TimePoint = std::chrono::steady_clock::time_point;
 
+/// As a number, for people and for JSON.
+[[nodiscard]] constexpr double seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 /// Where time comes from. Any thread. Tests drive a FakeClock instead of sleeping.
 class Clock {
  public:

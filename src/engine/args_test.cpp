@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "engine/arg_tables.h"
 #include "engine/ini_text.h"
@@ -18,9 +20,19 @@ using testing::HasSubstr;
 using testing::Pair;
 using testing::UnorderedElementsAre;
 
+/// A file that stays until the tests end.
 std::string path_of(const std::string& name, const std::string& text) {
+  struct Files {
+    ~Files() {
+      std::error_code gone;
+      for (const std::string& path : paths) std::filesystem::remove(path, gone);
+    }
+    std::vector<std::string> paths;
+  };
+  static Files files;
   const std::string path = testing::TempDir() + "args_test_" + std::to_string(getpid()) + "_" + name;
   std::ofstream(path) << text;
+  files.paths.push_back(path);
   return path;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -59,9 +60,14 @@ class ConversationStoreTest : public testing::Test {
     }
     return all;
   }
+  /// Of one test; that of a parameter has a '/' in its name.
+  static std::string folder_name() {
+    std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::ranges::replace(name, '/', '_');
+    return testing::TempDir() + "conversations_" + std::to_string(::getpid()) + "_" + name;
+  }
   std::error_code error_;
-  const std::string folder_ = testing::TempDir() + "conversations_" + std::to_string(::getpid()) + "_" +
-                              testing::UnitTest::GetInstance()->current_test_info()->name();
+  const std::string folder_ = folder_name();
 };
 
 TEST_F(ConversationStoreTest, TheLongestCommonBeginningIsFound) {

@@ -225,11 +225,7 @@ void Call::leased(Result<models::Lease> lease) {
   if (!move_phase(Phase::kHeld, lease ? Phase::kRunning : Phase::kOver)) return;
   record_.queued = gateway_.dependencies_.clock.now() - arrived_;
   drop_ticket();  // it holds the callback, which holds this call
-  if (!lease) {
-    sink_->fail(lease.error());
-    over(lease.error(), http_status(lease.error().code));
-    return;
-  }
+  if (!lease) return fail(lease.error());
   outlives_client_ = asking != this && !options_.conversation.empty();
   lease_ = std::move(*lease);
   gateway_.count_lease(record_.version, 1);
@@ -358,6 +354,10 @@ void Call::execute() {
 /// Ends it before its reply has begun.
 void Call::cut(const Error& error) {
   gateway_.forget_conversation(*this);
+  fail(error);
+}
+
+void Call::fail(const Error& error) {
   sink_->fail(error);
   over(error, http_status(error.code));
 }
@@ -401,9 +401,7 @@ void Call::open_reply() {
   if (const Error* const failed = reply_->failure()) {
     const Error error = *failed;
     end_reply();
-    sink_->fail(error);
-    over(error, http_status(error.code));
-    return;
+    return fail(error);
   }
   record_.first_byte = gateway_.dependencies_.clock.now() - arrived_;
   const bool head_is_sent = record_.status != 0;  // by the engine that broke
@@ -433,17 +431,11 @@ void Call::answer_whole() {
   end_reply();
   // What a broken engine says of it is llama.cpp's, and not why.
   if (lease_.broken() && head.status >= 400) {
-    const Error error = *why_cut();
-    sink_->fail(error);
-    over(error, http_status(error.code));
-    return;
+    return fail(*why_cut());
   }
   // llama.cpp answers a request that it was told to drop with an empty 200.
   if (told_to_stop_ && body.empty() && head.status == 200) {
-    const Error error = why_cut().value_or(kClientLeft);
-    sink_->fail(error);
-    over(error, http_status(error.code));
-    return;
+    return fail(why_cut().value_or(kClientLeft));
   }
   record_.bytes = body.size();
   const int status = head.status;

@@ -73,6 +73,7 @@ class Call : public std::enable_shared_from_this<Call> {
   void give_up();
   void return_lease();
   void cut(const Error& error);
+  void fail(const Error& error);
   void drop_ticket();
   void drop_ticket_of(std::uint64_t turn);
   void execute();

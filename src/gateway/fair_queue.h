@@ -43,8 +43,6 @@ class FairQueue {
  public:
   using Id = std::uint64_t;  ///< in the order of arrival
 
-  explicit FairQueue(FairnessSettings settings = {}) : settings_(settings) {}
-
   void set(FairnessSettings settings) { settings_ = settings; }
   /// 0: not known, all begin.
   void set_slots(std::uint32_t slots) { slots_ = slots; }

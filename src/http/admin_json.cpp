@@ -10,8 +10,6 @@
 namespace switchyard::http {
 namespace {
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 Json optional_seconds(const std::optional<Duration>& duration) {
   return duration ? Json(seconds(*duration)) : Json(nullptr);
 }

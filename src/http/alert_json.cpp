@@ -10,8 +10,6 @@
 namespace switchyard::http {
 namespace {
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 Json time_json(const std::optional<alerts::WallTime>& time) {
   if (!time) return nullptr;
   const auto ms = std::chrono::floor<std::chrono::milliseconds>(*time).time_since_epoch().count();

@@ -54,15 +54,6 @@ Result<traffic::SwitchOptions> read_options(const RouteCall& call, const Json& b
   return options;
 }
 
-Result<std::string> read_target(const Json& body) {
-  const auto to = read_text(body, "to");
-  if (!to) return std::unexpected(to.error());
-  if (!*to || (*to)->empty()) {
-    return fail(ErrorCode::kInvalidArgument, "'to' must name a version, as in \"model@2\"");
-  }
-  return **to;
-}
-
 constexpr const char* kArms = "'split' must be a list of {\"to\": \"model@version\", \"weight\": percent}";
 
 /// "split" and "sticky"; nothing where there is no "split".

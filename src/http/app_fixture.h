@@ -164,9 +164,8 @@ class AppTest : public ::testing::Test {
   explicit AppTest(std::uint32_t slots = 0) : slots_(slots) {}
   void SetUp() override { restart(AppOptions()); }
 
-  void restart(AppOptions options) {
-    app_.reset();
-    app_ = std::make_unique<App>(App::Dependencies{.manager = *manager_,
+  [[nodiscard]] std::unique_ptr<App> make_app(AppOptions options) {
+    return std::make_unique<App>(App::Dependencies{.manager = *manager_,
                                                    .events = events_,
                                                    .switcher = *switcher_,
                                                    .canaries = canaries_,
@@ -176,6 +175,10 @@ class AppTest : public ::testing::Test {
                                                    .experiments = recorder_,
                                                    .process_routes = process_routes_.get()},
                                  std::move(options));
+  }
+  void restart(AppOptions options) {
+    app_.reset();
+    app_ = make_app(std::move(options));
     app_->set_ready();
   }
 

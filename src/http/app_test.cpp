@@ -106,15 +106,7 @@ TEST_F(AppRules, NoRouteButTheKeylessOnesAnswersWithoutAKey) {
 }
 
 TEST_F(AppRules, NothingButTheFrontPageAnswersBeforeItIsReady) {
-  app_ = std::make_unique<App>(App::Dependencies{.manager = *manager_,
-                                                 .events = events_,
-                                                 .switcher = *switcher_,
-                                                 .canaries = canaries_,
-                                                 .shadows = shadows_,
-                                                 .monitor = monitor_,
-                                                 .tenants = tenants_,
-                                                 .experiments = recorder_},
-                               AppOptions{});
+  app_ = make_app(AppOptions());
   for (const Route& route : app_->routes()) {
     const auto reply = ask(route.method, target_of(route), "{}");
     EXPECT_EQ(reply.status, route.pattern == "/" ? 200 : 503) << route.pattern;

@@ -84,6 +84,15 @@ Result<std::optional<std::string>> read_text(const Json& body, const char* key) 
   return std::optional(it->get<std::string>());
 }
 
+Result<std::string> read_target(const Json& body) {
+  const auto to = read_text(body, "to");
+  if (!to) return std::unexpected(to.error());
+  if (!*to || (*to)->empty()) {
+    return fail(ErrorCode::kInvalidArgument, "'to' must name a version, as in \"model@2\"");
+  }
+  return **to;
+}
+
 Result<std::optional<double>> read_number(const Json& body, const char* key) {
   const auto it = body.find(key);
   if (it == body.end()) return std::optional<double>();

@@ -23,6 +23,8 @@ namespace switchyard::http {
 [[nodiscard]] Result<bool> read_flag(const Json& body, const char* key, bool otherwise);
 /// A text that may be missing.
 [[nodiscard]] Result<std::optional<std::string>> read_text(const Json& body, const char* key);
+/// "to", the name of a version, which may not be missing.
+[[nodiscard]] Result<std::string> read_target(const Json& body);
 /// A number that may be missing.
 [[nodiscard]] Result<std::optional<double>> read_number(const Json& body, const char* key);
 /// A list of texts that may be missing.

@@ -14,8 +14,6 @@ namespace {
 
 const std::string& alias_of(const RouteCall& call) { return call.path_params.at("alias"); }
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 Json figures_json(const traffic::ArmFigures& figures) {
   return {{"requests", figures.requests},
           {"errors", figures.errors},
@@ -150,12 +148,8 @@ void CanaryApi::start(const RouteCall& call) {
       read_body(call, {"to", "steps", "interval", "min_requests", "max_error_rate", "max_ttft_ratio",
                        "min_speed_ratio", "max_failed_probes", "sticky", "why"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
-  const auto to = read_text(*body, "to");
+  const auto to = read_target(*body);
   if (!to) return call.exchange->respond(error_reply(to.error()));
-  if (!*to || (*to)->empty()) {
-    return call.exchange->respond(
-        error_reply({ErrorCode::kInvalidArgument, "'to' must name a version, as in \"model@2\""}));
-  }
   auto plan = read_plan(*body);
   if (!plan) return call.exchange->respond(error_reply(plan.error()));
   auto sticky = read_sticky(*body);
@@ -163,7 +157,7 @@ void CanaryApi::start(const RouteCall& call) {
   const auto why = read_text(*body, "why");
   if (!why) return call.exchange->respond(error_reply(why.error()));
   services_.canaries.start({.alias = alias_of(call),
-                            .to = **to,
+                            .to = *to,
                             .plan = *std::move(plan),
                             .sticky_header = *std::move(sticky),
                             .who = call.who(),

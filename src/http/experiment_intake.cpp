@@ -15,8 +15,6 @@ constexpr std::array<std::string_view, 8> kNoReplies{"/tokenize",     "/detokeni
                                                      "/input_tokens", "/count_tokens", "/lora-adapters",
                                                      "/props",        "/control"};
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 }  // namespace
 
 bool is_generated(const gateway::RequestRecord& record) {

@@ -7,8 +7,6 @@
 namespace switchyard::http {
 namespace {
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 Json in_ms(const std::optional<Duration>& duration) {
   return duration ? Json(seconds(*duration) * 1000) : Json(nullptr);
 }

@@ -14,8 +14,6 @@ const std::vector<double> kWaitBounds{0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5,
 
 const std::vector<double> kFirstTokenBounds{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30};
 
-double seconds(auto duration) { return std::chrono::duration<double>(duration).count(); }
-
 }  // namespace
 
 MetricsApi::MetricsApi(Services& services, OpenAiApi& openai, gateway::Sampler& sampler,

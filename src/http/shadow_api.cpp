@@ -41,15 +41,11 @@ void ShadowApi::put(const RouteCall& call) {
   const auto body =
       read_body(call, {"to", "fraction", "similarity_model", "keep_replies", "beside_users", "max_tokens"});
   if (!body) return call.exchange->respond(error_reply(body.error()));
-  const auto to = read_text(*body, "to");
+  const auto to = read_target(*body);
   if (!to) return call.exchange->respond(error_reply(to.error()));
-  if (!*to || (*to)->empty()) {
-    return call.exchange->respond(
-        error_reply({ErrorCode::kInvalidArgument, "'to' must name a version, as in \"model@2\""}));
-  }
   auto plan = read_shadow_plan(*body);
   if (!plan) return call.exchange->respond(error_reply(plan.error()));
-  services_.executor.post([this, call, to = **to, plan = *std::move(plan)] {
+  services_.executor.post([this, call, to = *to, plan = *std::move(plan)] {
     answer(call, services_.shadows.set({.alias = alias_of(call), .to = to, .plan = plan, .who = call.who()}));
   });
 }

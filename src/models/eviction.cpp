@@ -6,8 +6,6 @@
 namespace switchyard::models {
 namespace {
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 /// Cost of losing it: time to come back, times its weight.
 double cost(const Candidate& candidate) {
   return std::max(seconds(candidate.came_back_in), 1e-3) * std::max(candidate.weight, 1e-6);

@@ -70,6 +70,7 @@ TEST(ExperimentStore, EverythingIsThereAgain) {
   EXPECT_EQ((*store.find("r1"))->latency, 1.5);
   EXPECT_EQ((*store.waiting("r2"))->score, 0.5);
   EXPECT_FALSE(*store.find("r2"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(ExperimentStore, FeedbackJoinsTheNewestOfItsRequest) {

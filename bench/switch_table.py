@@ -12,6 +12,7 @@ GIB = 2 ** 30
 SIZES = {
     "1B": (dict(embd=2048, ff=8192, layers=16, heads=32, kv_heads=8), None),
     "7B": (dict(embd=4096, ff=11008, layers=32, heads=32, kv_heads=32), (1200, 4.5, 50)),
+    "7B-GQA": (dict(embd=4096, ff=14336, layers=32, heads=32, kv_heads=8), (1200, 4.5, 50)),  # Mistral's 7B
     "13B": (dict(embd=5120, ff=13824, layers=40, heads=40, kv_heads=40), (2100, 7.8, 75)),
     "34B": (dict(embd=8192, ff=22016, layers=48, heads=64, kv_heads=8), (4500, 18.2, 150)),
     "70B": (dict(embd=8192, ff=28672, layers=80, heads=64, kv_heads=8), (8900, 35.6, 280)),

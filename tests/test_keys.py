@@ -13,7 +13,9 @@ import openai
 import pytest
 import requests
 
-from support import paths
+from support import admin, paths
+from support.conversations import story
+from support.paths import SMOLLM2
 from support.process import Chat, EventStream, Server, serve_words, wait_until
 
 pytestmark = pytest.mark.own
@@ -146,6 +148,30 @@ def test_limits_are_exact_for_32_parallel_clients(server):
     assert usage[0]["requests"] == 20 and usage[0]["generated_tokens"] == 40, "what was refused used nothing"
 
 
+def test_tokens_are_exact_for_32_parallel_clients(server):
+    """What runs may still take is not given twice: within the limit, and nearly all of it."""
+    key = make(server, tpm_limit=600)
+    server.load("alpha")
+    body = {"model": "alpha", "messages": HELLO, "max_tokens": 20, "temperature": 0}
+    spent = []
+
+    def come_until_all_is_used(_):
+        while True:
+            reply = requests.post(server.url + "/v1/chat/completions", json=body, headers=bearer(key), timeout=120)
+            if reply.status_code == 200:
+                spent.append(reply.json()["usage"]["total_tokens"])
+                continue
+            assert reply.status_code == 429, reply.text
+            if int(reply.headers["Retry-After"]) > 1:
+                return
+
+    with ThreadPoolExecutor(32) as clients:
+        list(clients.map(come_until_all_is_used, range(32)))
+    assert 600 - 100 < sum(spent) <= 600, spent
+    usage = server.get("/admin/v1/usage").json()["usage"][0]
+    assert usage["prompt_tokens"] + usage["generated_tokens"] == sum(spent)
+
+
 def test_the_openai_client_waits_and_comes_again(start, slow_talkers):
     server = start("--models-dir", slow_talkers, "--api-key", ADMIN, "--threads", 1, "--ctx-size", 4096, key=ADMIN)
     key = make(server, max_parallel_requests=1)
@@ -233,6 +259,42 @@ def test_conversations_are_private(start, slow_talkers):
     assert Chat(EventStream(read(acme))).assert_whole("alpha").text == first.text
     rotated = server.post("/admin/v1/keys/acme/rotate").json()
     assert read(rotated).status_code == 200 and read(acme).status_code == 401
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_no_key_is_told_what_another_has_asked(start, real_models, tmp_path, isolation):
+    """The same prompt of two keys: each is evaluated for its key, is there again for it alone, and so after a park
+    and a restart. With `conversations.shared` once is enough."""
+    config = tmp_path / "switchyard.yaml"
+    text = f"server: {{models_dir: {real_models}}}\nconversations: {{shared: SHARED}}\n"
+    config.write_text(text.replace("SHARED", "false"))
+    words = ("--config", config, "--data-dir", tmp_path / "kept", "--api-key", ADMIN, "--isolation", isolation,
+             "--threads", 2, "--ctx-size", 4096)
+    server = start(*words, key=ADMIN)
+    acme, other = make(server, key_alias="acme"), make(server)
+    said = [{"role": "user", "content": story("miller", 20)}]
+
+    def cached(key):
+        body = {"model": SMOLLM2, "messages": said, "max_tokens": 2, "temperature": 0}
+        reply = requests.post(server.url + "/v1/chat/completions", json=body, headers=bearer(key), timeout=300)
+        assert reply.status_code == 200, reply.text
+        usage = reply.json()["usage"]
+        return usage["prompt_tokens_details"]["cached_tokens"] / usage["prompt_tokens"]
+
+    assert cached(acme) == 0 and cached(other) == 0
+    assert cached(ADMIN) == 0, "the server's own key has prompts of its own, too"
+    assert cached(acme) > 0.95 and cached(other) > 0.95
+    admin.act(server, SMOLLM2, "park")
+    assert cached(other) > 0.95 and cached(make(server)) == 0
+    rotated = server.post("/admin/v1/keys/acme/rotate").json()
+    assert server.stop() == 0
+    server = start(*words, key=ADMIN)
+    assert cached(make(server)) == 0 and cached(rotated) > 0.95
+    config.write_text(text.replace("SHARED", "true"))
+    assert "conversations.shared" in server.post("/admin/v1/config/reload").text
+    first, second = make(server), make(server)
+    said[0]["content"] = story("sailor", 20)
+    assert cached(first) < 0.5 and cached(second) > 0.95
 
 
 def test_an_expired_key_is_refused(server):

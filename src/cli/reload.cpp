@@ -81,6 +81,7 @@ Json changed_settings(const config::Catalog& before, const config::Catalog& afte
                    {"max_queue", a.max_queue != b.max_queue},
                    {"slow_reader_timeout", a.slow_reader_timeout != b.slow_reader_timeout},
                    {"keep_slot_for", a.keep_slot_for != b.keep_slot_for},
+                   {"conversations.shared", a.shared_conversations != b.shared_conversations},
                    {"allowed_dirs", a.allowed_dirs != b.allowed_dirs},
                    {"log", a.log_json != b.log_json || a.log_level != b.log_level ||
                                a.log_requests != b.log_requests || a.log_prompts != b.log_prompts}});

@@ -100,6 +100,11 @@ constexpr Key<ConversationsSection> kConversations[] = {
      [](YamlReader& reader, const YAML::Node& node, ConversationsSection& section) {
        reader.read_from_zero(node, section.disk);
      }},
+    {"shared", "true or false", "false",
+     "Whether keys go on from each other's prompts: a common beginning is evaluated once for all of them, "
+     "and "
+     "`cached_tokens` tells each what others have asked.",
+     SWITCHYARD_READ(shared)},
 };
 
 constexpr Key<ServerSection> kServer[] = {

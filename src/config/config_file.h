@@ -114,6 +114,7 @@ struct LogSection {
 struct ConversationsSection {
   std::optional<ByteSize> memory;
   std::optional<ByteSize> disk;
+  std::optional<bool> shared;
 };
 
 struct ServerSection {

@@ -232,6 +232,7 @@ Result<ServerSettings> build_server_settings(const Sources& sources, const Confi
   chosen.text("hf-token", settings.hf_token);
   chosen.flag("offline", std::nullopt, settings.offline);
   settings.conversations_on_disk = file.conversations.disk.value_or(settings.conversations_on_disk);
+  settings.shared_conversations = file.conversations.shared.value_or(settings.shared_conversations);
   settings.cores = file.limits.cores.value_or(0);
   settings.restore_resident = file.limits.restore_resident.value_or(true);
   settings.shed_under_pressure = file.limits.shed_under_pressure.value_or(true);

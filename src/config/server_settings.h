@@ -40,6 +40,7 @@ struct ServerSettings {
   std::string hf_token;
   bool offline = false;
   ByteSize conversations_on_disk = ByteSize::gib(4);  ///< 0: none; in memory: models::Limits
+  bool shared_conversations = false;                  ///< among keys
   std::uint32_t cores = 0;                            ///< that busy engines share; 0 = physical
   bool restore_resident = true;                       ///< what was in memory comes back at the next start
   bool shed_under_pressure = true;                    ///< unloads what is idle when memory runs out

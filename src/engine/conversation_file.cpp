@@ -20,7 +20,7 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr char kMagic[8] = {'S', 'W', 'Y', 'C', 'O', 'N', 'V', '1'};
+constexpr char kMagic[8] = {'S', 'W', 'Y', 'C', 'O', 'N', 'V', '2'};
 constexpr std::uint64_t kLargestHead = 64U << 20;
 
 /// What stands first in a file.
@@ -134,8 +134,10 @@ void for_each_blob(State& state, Visit visit) {
 
 Bytes head_of(const std::string& shape, const SlotState& state) {
   Bytes head;
-  append<std::uint64_t>(head, shape.size());
-  append(head, shape.data(), shape.size());
+  for (const std::string* const text : {&shape, &state.owner}) {
+    append<std::uint64_t>(head, text->size());
+    append(head, text->data(), text->size());
+  }
   append<std::uint64_t>(head, state.tokens.size());
   append(head, state.tokens.data(), state.tokens.size());
   append<std::uint64_t>(head, state.checkpoints.size());
@@ -164,8 +166,10 @@ struct Parsed {
 std::optional<Parsed> parse_head(std::span<const std::uint8_t> bytes) {
   Cursor in(bytes);
   Parsed parsed;
-  parsed.head.shape.resize(in.take_count(1));
-  in.take(parsed.head.shape.data(), parsed.head.shape.size());
+  for (std::string* const text : {&parsed.head.shape, &parsed.state.owner}) {
+    text->resize(in.take_count(1));
+    in.take(text->data(), text->size());
+  }
   parsed.state.tokens.resize(in.take_count(sizeof(std::int32_t)));
   in.take(parsed.state.tokens.data(), parsed.state.tokens.size());
   const std::size_t checkpoints = in.take_count(16);
@@ -177,6 +181,7 @@ std::optional<Parsed> parse_head(std::span<const std::uint8_t> bytes) {
   }
   for_each_blob(parsed.state, [&](Bytes&) { parsed.blob_sizes.push_back(in.take<std::uint64_t>()); });
   if (!in.at_end()) return std::nullopt;
+  parsed.head.owner = parsed.state.owner;
   parsed.head.tokens = parsed.state.tokens;
   return parsed;
 }

@@ -15,6 +15,7 @@ namespace switchyard::engine {
 /// What a file says of itself.
 struct ConversationHead {
   std::string shape;  ///< of the context that can take it, see ConversationStore
+  std::string owner;  ///< SlotState::owner
   std::vector<std::int32_t> tokens;
   std::uint64_t state_bytes = 0;  ///< as SlotState::bytes()
 };

@@ -44,9 +44,9 @@ class ConversationStore::Keeper final : public SlotStateKeeper {
         generation(of_generation),
         store_(store) {}
 
-  std::shared_ptr<const SlotState> find(const std::vector<std::int32_t>& tokens,
+  std::shared_ptr<const SlotState> find(const std::string& owner, const std::vector<std::int32_t>& tokens,
                                         std::size_t longer_than) override {
-    return store_.find(*this, tokens, longer_than);
+    return store_.find(*this, owner, tokens, longer_than);
   }
   bool make_room(std::size_t bytes) override { return store_.make_room(bytes); }
   void put(SlotState state) override { store_.put(*this, std::move(state)); }
@@ -117,7 +117,11 @@ bool ConversationStore::is_current(const Keeper& keeper) const {
   return opened != opened_.end() && opened->second.generation == keeper.generation;
 }
 
-std::shared_ptr<const SlotState> ConversationStore::find(const Keeper& keeper,
+bool ConversationStore::is_of(const Entry& entry, const Keeper& keeper, const std::string& owner) {
+  return entry.version == keeper.version && entry.shape == keeper.shape && entry.owner == owner;
+}
+
+std::shared_ptr<const SlotState> ConversationStore::find(const Keeper& keeper, const std::string& owner,
                                                          const std::vector<std::int32_t>& tokens,
                                                          std::size_t longer_than) {
   const MutexLock lock(mutex_);
@@ -126,7 +130,7 @@ std::shared_ptr<const SlotState> ConversationStore::find(const Keeper& keeper,
     auto best = entries_.end();
     std::size_t longest = longer_than;
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-      if (it->version != keeper.version || it->shape != keeper.shape) continue;
+      if (!is_of(*it, keeper, owner)) continue;
       const std::size_t common = common_prefix(it->tokens, tokens);
       if (common <= longest || !is_mostly_of_use(common, it->tokens.size())) continue;
       longest = common;
@@ -173,6 +177,7 @@ void ConversationStore::put(const Keeper& keeper, SlotState state) {
   Entry& entry = entries_.emplace_back(Entry{.id = next_id_++,
                                              .version = keeper.version,
                                              .shape = keeper.shape,
+                                             .owner = shared->owner,
                                              .tokens = shared->tokens,
                                              .bytes = bytes,
                                              .state = shared,
@@ -199,7 +204,7 @@ void ConversationStore::put(const Keeper& keeper, SlotState state) {
 /// Removes what `state` continues. True when all of `state` is kept already.
 bool ConversationStore::supersede(const Keeper& keeper, const std::shared_ptr<const SlotState>& state) {
   for (auto it = entries_.begin(); it != entries_.end();) {
-    if (it->version != keeper.version || it->shape != keeper.shape) {
+    if (!is_of(*it, keeper, state->owner)) {
       ++it;
       continue;
     }
@@ -220,9 +225,8 @@ void ConversationStore::restored(const Keeper& keeper, const SlotState& state, b
     return;
   }
   ++stats_.unreadable;
-  remove_if([&](const Entry& entry) {
-    return entry.version == keeper.version && entry.shape == keeper.shape && entry.tokens == state.tokens;
-  });
+  remove_if(
+      [&](const Entry& entry) { return is_of(entry, keeper, state.owner) && entry.tokens == state.tokens; });
 }
 
 /// Takes out of memory what is on disk too, then what is not; each time the least recently used first.

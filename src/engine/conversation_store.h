@@ -22,9 +22,10 @@ namespace switchyard::engine {
 /// folder by a thread of its own after it has been put, oldest first; one that memory has no room for
 /// any more is then read from there. Beyond a tier's bound the least recently used goes first.
 ///
-/// Whose a state is: `version` ("model@version"), and `shape`, which names everything that the state
-/// depends on: weights, context, adapters, llama.cpp. States of another shape are never given out; a
-/// version's states go when it is opened with another one, and when it is forgotten.
+/// Whose a state is: `version` ("model@version"), `shape`, which names everything that the state
+/// depends on: weights, context, adapters, llama.cpp; and SlotState::owner, the tenant. States of another
+/// shape or owner are never given out; a version's states go when it is opened with another shape, and when
+/// it is forgotten.
 ///
 /// Any thread. find() and put() may read and write one file; nothing else blocks longer than a mutex.
 class ConversationStore {
@@ -61,6 +62,7 @@ class ConversationStore {
     std::uint64_t id = 0;
     std::string version;  ///< hashed, as is the shape: the name of its folder
     std::string shape;
+    std::string owner;
     std::vector<std::int32_t> tokens;
     std::uint64_t bytes = 0;
     std::shared_ptr<const SlotState> state = {};  ///< null when it is on disk only
@@ -76,13 +78,15 @@ class ConversationStore {
 
   [[nodiscard]] bool has_disk() const { return !options_.folder.empty() && options_.disk > ByteSize(0); }
 
-  std::shared_ptr<const SlotState> find(const Keeper& keeper, const std::vector<std::int32_t>& tokens,
-                                        std::size_t longer_than) EXCLUDES(mutex_);
+  std::shared_ptr<const SlotState> find(const Keeper& keeper, const std::string& owner,
+                                        const std::vector<std::int32_t>& tokens, std::size_t longer_than)
+      EXCLUDES(mutex_);
   bool make_room(std::uint64_t bytes) EXCLUDES(mutex_);
   void put(const Keeper& keeper, SlotState state) EXCLUDES(mutex_);
   void restored(const Keeper& keeper, const SlotState& state, bool taken) EXCLUDES(mutex_);
 
   bool is_current(const Keeper& keeper) const REQUIRES(mutex_);
+  static bool is_of(const Entry& entry, const Keeper& keeper, const std::string& owner);
   bool supersede(const Keeper& keeper, const std::shared_ptr<const SlotState>& state) REQUIRES(mutex_);
   void free_memory(std::uint64_t bytes) REQUIRES(mutex_);
   void free_disk(std::uint64_t bytes) REQUIRES(mutex_);

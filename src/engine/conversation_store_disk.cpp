@@ -138,6 +138,7 @@ void ConversationStore::read_folder() {
                    .entry = {.id = number,
                              .version = item.path().parent_path().filename().string(),
                              .shape = std::move(head->shape),
+                             .owner = std::move(head->owner),
                              .tokens = std::move(head->tokens),
                              .bytes = head->state_bytes,
                              .file = path,

@@ -75,19 +75,19 @@ TEST_F(ConversationStoreTest, TheLongestCommonBeginningIsFound) {
   const auto keeper = store.open("a@1", "shape");
   keeper->put(state_of(100));
   keeper->put(state_of(200));
-  const auto found = keeper->find(tokens_of(200, 30), 0);
+  const auto found = keeper->find("", tokens_of(200, 30), 0);
   ASSERT_NE(found, nullptr);
   EXPECT_EQ(found->tokens, tokens_of(200));
-  EXPECT_EQ(keeper->find(tokens_of(200, 30), 10), nullptr) << "no better than what is known";
-  EXPECT_EQ(keeper->find(tokens_of(300), 0), nullptr);
+  EXPECT_EQ(keeper->find("", tokens_of(200, 30), 10), nullptr) << "no better than what is known";
+  EXPECT_EQ(keeper->find("", tokens_of(300), 0), nullptr);
 }
 
 TEST_F(ConversationStoreTest, AStateOfWhichLittleIsOfUseIsLeftAlone) {
   ConversationStore store(options(10));
   const auto keeper = store.open("a@1", "shape");
   keeper->put(state_of(100, 40));
-  EXPECT_EQ(keeper->find(tokens_of(100, 9), 0), nullptr);
-  EXPECT_NE(keeper->find(tokens_of(100, 10), 0), nullptr);
+  EXPECT_EQ(keeper->find("", tokens_of(100, 9), 0), nullptr);
+  EXPECT_NE(keeper->find("", tokens_of(100, 10), 0), nullptr);
 }
 
 TEST_F(ConversationStoreTest, ALongerStateTakesThePlaceOfWhatItContinues) {
@@ -96,7 +96,7 @@ TEST_F(ConversationStoreTest, ALongerStateTakesThePlaceOfWhatItContinues) {
   keeper->put(state_of(100, 10));
   keeper->put(state_of(100, 20));
   EXPECT_EQ(store.stats().in_memory, 1U);
-  EXPECT_EQ(keeper->find(tokens_of(100, 30), 0)->tokens.size(), 20U);
+  EXPECT_EQ(keeper->find("", tokens_of(100, 30), 0)->tokens.size(), 20U);
   keeper->put(state_of(100, 15));
   EXPECT_EQ(store.stats().in_memory, 1U) << "known already";
 }
@@ -106,11 +106,11 @@ TEST_F(ConversationStoreTest, TheLeastRecentlyUsedGoesFirst) {
   const auto keeper = store.open("a@1", "shape");
   keeper->put(state_of(100));
   keeper->put(state_of(200));
-  ASSERT_NE(keeper->find(tokens_of(100), 0), nullptr);
+  ASSERT_NE(keeper->find("", tokens_of(100), 0), nullptr);
   keeper->put(state_of(300));
-  EXPECT_EQ(keeper->find(tokens_of(200), 0), nullptr);
-  EXPECT_NE(keeper->find(tokens_of(100), 0), nullptr);
-  EXPECT_NE(keeper->find(tokens_of(300), 0), nullptr);
+  EXPECT_EQ(keeper->find("", tokens_of(200), 0), nullptr);
+  EXPECT_NE(keeper->find("", tokens_of(100), 0), nullptr);
+  EXPECT_NE(keeper->find("", tokens_of(300), 0), nullptr);
   EXPECT_LE(store.stats().memory_bytes, ByteSize(2 * kStateBytes));
   EXPECT_EQ(store.stats().dropped, 1U);
 }
@@ -121,8 +121,8 @@ TEST_F(ConversationStoreTest, WhatIsLargerThanTheTierIsNotKept) {
   EXPECT_FALSE(keeper->make_room(3 * kStateBytes));
   keeper->put(state_of(100));
   keeper->put(state_of(200, 10, 3 * kStateBytes));
-  EXPECT_EQ(keeper->find(tokens_of(200), 0), nullptr);
-  EXPECT_NE(keeper->find(tokens_of(100), 0), nullptr) << "nothing else was thrown out for it";
+  EXPECT_EQ(keeper->find("", tokens_of(200), 0), nullptr);
+  EXPECT_NE(keeper->find("", tokens_of(100), 0), nullptr) << "nothing else was thrown out for it";
 }
 
 TEST_F(ConversationStoreTest, RoomIsMadeBeforeAStateIsCopied) {
@@ -139,13 +139,13 @@ TEST_F(ConversationStoreTest, NeitherVersionsNorShapesShare) {
   const auto one = store.open("a@1", "shape");
   const auto two = store.open("a@2", "shape");
   one->put(state_of(100));
-  EXPECT_EQ(two->find(tokens_of(100), 0), nullptr);
+  EXPECT_EQ(two->find("", tokens_of(100), 0), nullptr);
   store.flush();
   const auto reshaped = store.open("a@1", "other");
-  EXPECT_EQ(reshaped->find(tokens_of(100), 0), nullptr);
-  EXPECT_EQ(one->find(tokens_of(100), 0), nullptr);
+  EXPECT_EQ(reshaped->find("", tokens_of(100), 0), nullptr);
+  EXPECT_EQ(one->find("", tokens_of(100), 0), nullptr);
   one->put(state_of(100));
-  EXPECT_EQ(reshaped->find(tokens_of(100), 0), nullptr) << "a late put of the old shape";
+  EXPECT_EQ(reshaped->find("", tokens_of(100), 0), nullptr) << "a late put of the old shape";
   store.flush();
   EXPECT_THAT(files(), testing::IsEmpty());
 }
@@ -162,14 +162,38 @@ TEST_F(ConversationStoreTest, AForgottenVersionsStatesAndFilesAreGone) {
   a->put(state_of(200));  // its engine had not left yet
   store.flush();
   EXPECT_EQ(files().size(), 1U);
-  EXPECT_EQ(a->find(tokens_of(100), 0), nullptr);
-  EXPECT_EQ(a->find(tokens_of(200), 0), nullptr);
-  EXPECT_NE(b->find(tokens_of(100), 0), nullptr);
+  EXPECT_EQ(a->find("", tokens_of(100), 0), nullptr);
+  EXPECT_EQ(a->find("", tokens_of(200), 0), nullptr);
+  EXPECT_NE(b->find("", tokens_of(100), 0), nullptr);
   store.forget_all_but({"c@1"});
   store.flush();
   EXPECT_THAT(files(), testing::IsEmpty());
   EXPECT_EQ(store.stats().memory_bytes, ByteSize(0));
   EXPECT_EQ(store.stats().disk_bytes, ByteSize(0));
+}
+
+TEST_F(ConversationStoreTest, WhatOneOwnerHasIsNeitherFoundNorReplacedByAnother) {
+  SlotState own = state_of(100);
+  own.owner = "k1";
+  {
+    ConversationStore store(options(10, 10));
+    const auto keeper = store.open("a@1", "shape");
+    keeper->put(own);
+    keeper->put(state_of(100));      // the same said by nobody in particular
+    keeper->put(state_of(100, 20));  // goes on with nobody's
+    EXPECT_EQ(store.stats().in_memory, 2U);
+    EXPECT_EQ(keeper->find("k1", tokens_of(100, 30), 0)->tokens.size(), 10U);
+    EXPECT_EQ(keeper->find("", tokens_of(100, 30), 0)->tokens.size(), 20U);
+    EXPECT_EQ(keeper->find("k2", tokens_of(100, 30), 0), nullptr);
+    keeper->restored(std::make_shared<const SlotState>(own), false);
+    EXPECT_EQ(keeper->find("k1", tokens_of(100, 30), 0), nullptr);
+    EXPECT_NE(keeper->find("", tokens_of(100, 30), 0), nullptr);
+    keeper->put(own);
+  }
+  ConversationStore store(options(10, 10));
+  const auto keeper = store.open("a@1", "shape");
+  EXPECT_EQ(keeper->find("k1", tokens_of(100, 30), 0)->tokens.size(), 10U);
+  EXPECT_EQ(keeper->find("k2", tokens_of(100, 30), 0), nullptr);
 }
 
 TEST_F(ConversationStoreTest, ARestartFindsThemWhole) {
@@ -181,7 +205,7 @@ TEST_F(ConversationStoreTest, ARestartFindsThemWhole) {
   ConversationStore store(options(10, 10));
   EXPECT_EQ(store.stats().on_disk, 1U);
   EXPECT_EQ(store.stats().in_memory, 0U);
-  const auto found = store.open("a@1", "shape")->find(tokens_of(100, 20), 0);
+  const auto found = store.open("a@1", "shape")->find("", tokens_of(100, 20), 0);
   ASSERT_NE(found, nullptr);
   EXPECT_EQ(found->tokens, state.tokens);
   EXPECT_EQ(found->main, state.main);
@@ -221,7 +245,7 @@ TEST_F(ConversationStoreTest, WhatMemoryHasNoRoomForComesFromDisk) {
   EXPECT_EQ(store.stats().in_memory, 2U);
   EXPECT_EQ(store.stats().on_disk, 4U);
   EXPECT_EQ(store.stats().dropped, 0U);
-  const auto oldest = keeper->find(tokens_of(100), 0);
+  const auto oldest = keeper->find("", tokens_of(100), 0);
   ASSERT_NE(oldest, nullptr);
   EXPECT_EQ(oldest->main, state_of(100).main);
 }
@@ -234,13 +258,13 @@ TEST_F(ConversationStoreTest, TheDiskIsBoundedTooAndTheLeastRecentlyUsedGoesFirs
       keeper->put(state_of(first));
       store.flush();
     }
-    ASSERT_NE(keeper->find(tokens_of(100), 0), nullptr);
+    ASSERT_NE(keeper->find("", tokens_of(100), 0), nullptr);
     keeper->put(state_of(400));
     store.flush();
     EXPECT_EQ(files().size(), 3U);
     EXPECT_LE(store.stats().disk_bytes, options(1, 3).disk);
-    EXPECT_EQ(keeper->find(tokens_of(200), 0), nullptr);
-    EXPECT_NE(keeper->find(tokens_of(100), 0), nullptr);
+    EXPECT_EQ(keeper->find("", tokens_of(200), 0), nullptr);
+    EXPECT_NE(keeper->find("", tokens_of(100), 0), nullptr);
   }
   ConversationStore smaller(options(1, 1));
   smaller.flush();
@@ -254,7 +278,7 @@ TEST_F(ConversationStoreTest, WithoutMemoryTheyGoStraightToDisk) {
   keeper->put(state_of(100));
   EXPECT_EQ(store.stats().memory_bytes, ByteSize(0));
   EXPECT_EQ(files().size(), 1U);
-  EXPECT_NE(keeper->find(tokens_of(100), 0), nullptr);
+  EXPECT_NE(keeper->find("", tokens_of(100), 0), nullptr);
 }
 
 TEST_F(ConversationStoreTest, ADiskThatTakesNothingLeavesThemInMemory) {
@@ -270,7 +294,7 @@ TEST_F(ConversationStoreTest, ADiskThatTakesNothingLeavesThemInMemory) {
     const std::size_t first = said.find("kept in memory only");
     EXPECT_NE(first, std::string::npos) << said;
     EXPECT_EQ(said.find("kept in memory only", first + 1), std::string::npos) << "said once";
-    EXPECT_NE(keeper->find(tokens_of(100), 0), nullptr);
+    EXPECT_NE(keeper->find("", tokens_of(100), 0), nullptr);
     EXPECT_EQ(store.stats().on_disk, 0U);
     EXPECT_EQ(store.stats().disk_bytes, ByteSize(0));
   }
@@ -281,9 +305,9 @@ TEST_F(ConversationStoreTest, AStateThatIsNotTakenIsForgotten) {
   ConversationStore store(options(10, 10));
   const auto keeper = store.open("a@1", "shape");
   keeper->put(state_of(100));
-  keeper->restored(keeper->find(tokens_of(100), 0), true);
-  keeper->restored(keeper->find(tokens_of(100), 0), false);
-  EXPECT_EQ(keeper->find(tokens_of(100), 0), nullptr);
+  keeper->restored(keeper->find("", tokens_of(100), 0), true);
+  keeper->restored(keeper->find("", tokens_of(100), 0), false);
+  EXPECT_EQ(keeper->find("", tokens_of(100), 0), nullptr);
   EXPECT_EQ(store.stats().restored, 1U);
   EXPECT_EQ(store.stats().unreadable, 1U);
 }
@@ -308,7 +332,7 @@ TEST_P(DamagedFileTest, IsIgnoredAndRemoved) {
   GetParam().apply(bytes);
   std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
   ConversationStore store(options(10, 10));
-  EXPECT_EQ(store.open("a@1", "shape")->find(tokens_of(100), 0), nullptr);
+  EXPECT_EQ(store.open("a@1", "shape")->find("", tokens_of(100), 0), nullptr);
   store.flush();
   EXPECT_THAT(files(), testing::IsEmpty());
   EXPECT_EQ(store.stats().unreadable, 1U);

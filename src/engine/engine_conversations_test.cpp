@@ -62,14 +62,16 @@ class ConversationsTest : public testing::TestWithParam<const char*> {
     EXPECT_TRUE(engine) << engine.error().to_string();
     return std::move(*engine);
   }
-  static Turn say(Engine& engine, const std::string& prompt) {
+  static Turn say(Engine& engine, const std::string& prompt, const std::string& owner = "") {
     const json body = {{"prompt", prompt}, {"n_predict", 12}, {"temperature", 0}};
     const auto reply = engine.handle({.method = "POST",
                                       .path = "/completion",
                                       .params = {},
                                       .query_string = "",
                                       .headers = {},
-                                      .body = body.dump()});
+                                      .body = body.dump(),
+                                      .files = {},
+                                      .owner = owner});
     const json answer = json::parse(reply->take_body());
     EXPECT_EQ(reply->status(), 200) << answer;
     const json& timings = answer.at("timings");
@@ -140,6 +142,42 @@ TEST_P(ConversationsTest, ALongCommonBeginningHidesNone) {
   engine.reset();
   engine = load({{"parallel", "2"}});
   for (const std::string* text : {&three, &one, &two}) expect_kept(say(*engine, *text + " So then"));
+}
+
+/// What an owner has said is found again in a slot, in the prompt cache, in the store and after a return; the
+/// same text of another owner never is.
+TEST_P(ConversationsTest, AnOwnerFindsTheirOwnAlone) {
+  const std::string text = story("cat", 8), other = story("dog", 8);
+  const std::vector<std::string> owners{"", "ann", "bob"};
+  struct Case {
+    const char *slots, *prompt_cache, *kv_unified;
+  };
+  for (const Case& c :
+       {Case{"1", "256", "no-kv-unified"}, {"4", "256", "kv-unified"}, {"2", "0", "no-kv-unified"}}) {
+    SCOPED_TRACE(std::string(c.slots) + " slots, cache " + c.prompt_cache + ", " + c.kv_unified);
+    start({}, ByteSize::gib(1));
+    const ArgMap args{{"parallel", c.slots}, {"cache-ram", c.prompt_cache}, {c.kv_unified, "true"}};
+    auto engine = load(args, c.slots);
+    std::int64_t length = 0;
+    for (const std::string& owner : owners) {
+      const Turn first = say(*engine, text, owner);
+      EXPECT_EQ(first.cached, 0) << owner << " was told what another has said";
+      length = first.prompt;
+    }
+    std::map<std::string, std::string> next;
+    for (const std::string& owner : owners) {
+      const Turn again = say(*engine, text + " So", owner);
+      EXPECT_GE(again.cached * 100, length * 95);
+      next[owner] = text + " So" + again.reply;
+      EXPECT_LT(say(*engine, other, owner).cached, 16)
+          << "but for the beginning of what this owner said before";
+    }
+    engine.reset();
+    engine = load(args, c.slots);
+    EXPECT_EQ(say(*engine, next["bob"], "eve").cached, 0);
+    for (const std::string& owner : owners)
+      EXPECT_GE(say(*engine, next[owner], owner).cached * 100, length * 95);
+  }
 }
 
 TEST_P(ConversationsTest, WithoutTiersNothingIsKept) {

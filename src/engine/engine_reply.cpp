@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/bridge.h"
+#include "engine/task_owner.h"
 #include "server-common.h"
 
 namespace switchyard::engine {
@@ -21,7 +22,8 @@ class ServerReply final : public Reply {
                  std::move(request.body),
                  to_files(std::move(request.files)),
                  stop_},
-        tag_(std::move(tag)) {}
+        tag_(std::move(tag)),
+        owner_(std::move(request.owner)) {}
 
   ~ServerReply() override {
     const LogTag log(tag_);
@@ -34,10 +36,14 @@ class ServerReply final : public Reply {
 
   void run(const server_http_context::handler_t& handler) {
     const LogTag log(tag_);
+    const TaskOwnerScope owner(owner_);
     error_type type = ERROR_TYPE_SERVER;
     std::string message;
     try {
       response_ = handler(request_);
+      // llama.cpp blames the request for whatever stops it from being begun.
+      if (response_->status == 400 && response_->data.find("std::bad_alloc") != std::string::npos)
+        answer(ERROR_TYPE_UNAVAILABLE, "there is no memory left for this request; try again later");
       return;
     } catch (const std::invalid_argument& e) {
       type = ERROR_TYPE_INVALID_REQUEST;
@@ -47,10 +53,7 @@ class ServerReply final : public Reply {
     } catch (...) {
       message = "unknown error";
     }
-    response_ = std::make_unique<server_http_res>();
-    const json error = format_error_response(message, type);
-    response_->status = json_value(error, "code", 500);
-    response_->data = safe_json_to_str({{"error", error}});
+    answer(type, message);
   }
 
   [[nodiscard]] int status() const override { return response_->status; }
@@ -67,6 +70,13 @@ class ServerReply final : public Reply {
   }
 
  private:
+  void answer(error_type type, const std::string& message) {
+    response_ = std::make_unique<server_http_res>();
+    const json error = format_error_response(message, type);
+    response_->status = json_value(error, "code", 500);
+    response_->data = safe_json_to_str({{"error", error}});
+  }
+
   static std::map<std::string, uploaded_file> to_files(std::map<std::string, UploadedFile> files) {
     std::map<std::string, uploaded_file> out;
     for (auto& [name, file] : files) {
@@ -80,6 +90,7 @@ class ServerReply final : public Reply {
   const std::function<bool()> stop_;
   const server_http_req request_;
   const std::string tag_;
+  const std::string owner_;
   server_http_res_ptr response_;
 };
 

@@ -67,6 +67,18 @@ const std::unordered_map<std::string, Handler>& route_table() {
   return table;
 }
 
+/// Where nothing is kept.
+class NoKeeper final : public SlotStateKeeper {
+ public:
+  std::shared_ptr<const SlotState> find(const std::string&, const std::vector<std::int32_t>&,
+                                        std::size_t) override {
+    return nullptr;
+  }
+  bool make_room(std::size_t) override { return false; }
+  void put(SlotState) override {}
+  void restored(const std::shared_ptr<const SlotState>&, bool) override {}
+};
+
 constexpr std::chrono::hours kFirstProof{1};  // a load takes as long as it takes
 constexpr std::string_view kSlotPath = "/slots/";
 
@@ -164,10 +176,8 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
   engine->context_.set_state_callback([](server_state, const json&) {});
   engine->weights_ = weights.keep();
   engine->routes_.update_meta(engine->context_);
-  if (conversations != nullptr) {
-    engine->keeper_ = std::move(conversations);
-    engine->conversations_ = connect_conversations(engine->context_, *engine->keeper_);
-  }
+  engine->keeper_ = conversations != nullptr ? std::move(conversations) : std::make_unique<NoKeeper>();
+  engine->conversations_ = connect_conversations(engine->context_, *engine->keeper_);
   call_when_idle(engine->context_, [activity = engine->watch_.activity()] {
     activity->end();
     end_idle_workers();
@@ -186,7 +196,7 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
       return fail(ErrorCode::kInternal, fmt::format("{}: loaded, but its first generation failed", tag),
                   proven.error().to_string());
     }
-    if (engine->conversations_ != nullptr) engine->conversations_->begin_afresh();
+    engine->conversations_->begin_afresh();
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 1});
     experience.proven = true;
   }

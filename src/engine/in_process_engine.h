@@ -71,7 +71,7 @@ class InProcessEngine final : public Engine {
   ZeroedBuffers zeroed_buffers_;  // of the context
   server_routes routes_;
   std::unique_ptr<SlotStateKeeper> keeper_;
-  std::unique_ptr<SlotConversations> conversations_;  // null when they are not kept
+  std::unique_ptr<SlotConversations> conversations_;  // null until it is loaded
   std::thread loop_;
 
   std::atomic<bool> loaded_ = false;

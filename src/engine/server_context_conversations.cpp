@@ -6,6 +6,7 @@
 
 #include "engine/slot_state.h"
 #include "engine/state_streams.h"
+#include "engine/task_owner.h"
 
 namespace switchyard::engine {
 namespace {
@@ -82,10 +83,10 @@ class Connected final : public SlotConversations {
         slots_(context.*member(Slots{})),
         cache_((context.*member(PromptCache{})).get()),
         params_(context.*member(Params{})),
-        similarity_(context.*member(Similarity{})) {
+        similarity_(context.*member(Similarity{})),
+        owners_(slots_.size()) {
     context_.queue_tasks.on_new_task([this](server_task&& task, bool is_yielding) {
-      if (!is_yielding) before(task);
-      return (context_.*member(ProcessTask{}))(std::move(task), is_yielding);
+      return is_yielding ? process(std::move(task), true) : take(std::move(task));
     });
   }
 
@@ -98,22 +99,194 @@ class Connected final : public SlotConversations {
       if (is_sound(slot) && !is_cached(slot)) fresh.push_back(&slot);
     }
     std::sort(fresh.begin(), fresh.end(), [](auto* a, auto* b) { return a->t_last_used < b->t_last_used; });
-    if (cache_ != nullptr) {
-      for (server_prompt_cache_state& state : cache_->states) {
-        SlotState kept;
-        kept.tokens = plain_tokens(state.prompt.tokens);
-        if (kept.tokens.size() < kLeastTokens) continue;
-        kept.checkpoints = to_ours(std::move(state.prompt.checkpoints));
-        kept.main = std::move(state.data.main);
-        kept.draft = std::move(state.data.drft);
-        keeper_.put(std::move(kept));
-      }
-      cache_->states.clear();
-    }
+    for (Hidden& hidden : hidden_) hand_over(hidden.owner, hidden.states);
+    hidden_.clear();
+    if (cache_ != nullptr) hand_over(shown_, cache_->states);
     for (server_slot* slot : fresh) keep(*slot);
   }
 
  private:
+  using States = std::list<server_prompt_cache_state>;
+  /// Cached prompts of an owner who does not ask at the moment.
+  struct Hidden {
+    std::string owner;
+    States states;
+  };
+  /// Has the prompt cache be an owner's for a while.
+  class Showing {
+   public:
+    Showing(Connected& of, const std::string& owner) : of_(of), before_(of.shown_) { of_.show(owner); }
+    ~Showing() { of_.show(before_); }
+    Showing(const Showing&) = delete;
+    Showing& operator=(const Showing&) = delete;
+
+   private:
+    Connected& of_;
+    const std::string before_;
+  };
+
+  bool process(server_task&& task, bool is_yielding) {
+    return (context_.*member(ProcessTask{}))(std::move(task), is_yielding);
+  }
+
+  void hand_over(const std::string& owner, States& states) {
+    for (server_prompt_cache_state& state : states) {
+      SlotState kept;
+      kept.owner = owner;
+      kept.tokens = plain_tokens(state.prompt.tokens);
+      if (kept.tokens.size() < kLeastTokens) continue;
+      kept.checkpoints = to_ours(std::move(state.prompt.checkpoints));
+      kept.main = std::move(state.data.main);
+      kept.draft = std::move(state.data.drft);
+      keeper_.put(std::move(kept));
+    }
+    states.clear();
+  }
+
+  std::string& owner_of_slot(const server_slot& slot) {
+    return owners_[static_cast<std::size_t>(&slot - slots_.data())];
+  }
+
+  /// The prompt cache becomes `owner`'s: what llama.cpp looks at there and adds to is theirs alone.
+  void show(const std::string& owner) {
+    if (cache_ == nullptr || owner == shown_) return;
+    if (!cache_->states.empty()) {
+      hidden_.push_back({shown_, {}});
+      hidden_.back().states.swap(cache_->states);
+    }
+    shown_ = owner;
+    const auto own = find_hidden(owner);
+    if (own == hidden_.end()) return;
+    cache_->states.swap(own->states);
+    hidden_.erase(own);
+  }
+
+  std::list<Hidden>::iterator find_hidden(const std::string& owner) {
+    return std::find_if(hidden_.begin(), hidden_.end(), [&](const Hidden& h) { return h.owner == owner; });
+  }
+
+  /// The cache's bound is one for all owners: who has not asked for longest loses the oldest.
+  void bound_hidden(std::size_t coming = 0) {
+    if (cache_ == nullptr || cache_->limit_size == 0) return;
+    std::size_t bytes = cache_->size() + coming;
+    for (const Hidden& hidden : hidden_) {
+      for (const server_prompt_cache_state& state : hidden.states) bytes += state.size();
+    }
+    while (bytes > cache_->limit_size && !hidden_.empty()) {
+      States& states = hidden_.front().states;
+      bytes -= states.front().size();
+      states.pop_front();
+      if (states.empty()) hidden_.pop_front();
+    }
+  }
+
+  /// Nothing in the slots and the cache is another owner's.
+  bool is_alone(const std::string& owner) {
+    return hidden_.empty() && std::all_of(slots_.begin(), slots_.end(), [&](const server_slot& slot) {
+             return slot.prompt.tokens.empty() || owner_of_slot(slot) == owner;
+           });
+  }
+
+  /// Looks at a task before llama.cpp does.
+  bool take(server_task&& task) {
+    if (afresh_.exchange(false)) {
+      for (server_slot& slot : slots_) {
+        if (slot.is_processing()) continue;
+        slot.prompt_clear();
+        slot.t_last_used = -1;
+      }
+    }
+    if (task.type == SERVER_TASK_TYPE_SET_LORA || !task.params.lora.empty()) adapters_changed_ = true;
+    switch (task.type) {
+      case SERVER_TASK_TYPE_COMPLETION:
+      case SERVER_TASK_TYPE_INFILL:
+      case SERVER_TASK_TYPE_EMBEDDING:
+      case SERVER_TASK_TYPE_RERANK: return place(std::move(task));
+      case SERVER_TASK_TYPE_SLOT_RESTORE: return restore_file(std::move(task));
+      default: return process(std::move(task), false);
+    }
+  }
+
+  /// An administrator puts a file's conversation into a slot: it is theirs now.
+  bool restore_file(server_task&& task) {
+    const std::string owner = owner_of(task);
+    const auto wanted = static_cast<std::size_t>(task.slot_action.id_slot) % slots_.size();
+    const bool is_free = !slots_[wanted].is_processing();
+    const bool taken = process(std::move(task), false);
+    if (is_free) owners_[wanted] = owner;
+    return taken;
+  }
+
+  bool place(server_task&& task) {
+    const std::string owner = owner_of(task);
+    show(owner);
+    const bool apart = !is_alone(owner);
+    if (apart) choose_slot(task, owner);
+    before(task);
+    std::vector<const server_slot*> idle;
+    for (const server_slot& slot : slots_) {
+      if (!slot.is_processing()) idle.push_back(&slot);
+    }
+    // What llama.cpp saves of idle slots would be taken for the owner's of the task.
+    const bool saves_idle_slots = params_.cache_idle_slots;
+    params_.cache_idle_slots = saves_idle_slots && !apart;
+    const bool taken = process(std::move(task), false);
+    params_.cache_idle_slots = saves_idle_slots;
+    bool begun = false;
+    for (const server_slot* slot : idle) {
+      if (!slot->is_processing()) continue;
+      owner_of_slot(*slot) = owner;
+      begun = true;
+    }
+    if (apart && saves_idle_slots && begun) save_idle_slots();
+    bound_hidden();
+    return taken;
+  }
+
+  /// llama.cpp's choice among what is `owner`'s and what is empty; where there is neither, the slot that was
+  /// not used for longest, emptied.
+  void choose_slot(server_task& task, const std::string& owner) {
+    const auto count = static_cast<int>(slots_.size());
+    const int wanted = task.id_slot < 0 ? -1 : task.id_slot % count;
+    const auto least = static_cast<std::size_t>(similarity_ * static_cast<float>(task.tokens.size()));
+    server_slot* similar = nullptr;
+    server_slot* empty = nullptr;
+    server_slot* oldest = nullptr;
+    std::size_t common = least;
+    std::size_t free = 0;
+    const auto older = [](const server_slot& slot, const server_slot* than) {
+      return than == nullptr || slot.t_last_used <= than->t_last_used;
+    };
+    for (server_slot& slot : slots_) {
+      if (slot.is_processing()) continue;
+      ++free;
+      if (wanted != -1 && slot.id != wanted) continue;
+      if (older(slot, oldest)) oldest = &slot;
+      if (slot.prompt.tokens.empty()) {
+        if (older(slot, empty)) empty = &slot;
+      } else if (similarity_ > 0.0f && owner_of_slot(slot) == owner) {
+        const std::size_t shared = slot.prompt.tokens.get_common_prefix(task.tokens);
+        if (shared <= common) continue;
+        common = shared;
+        similar = &slot;
+      }
+    }
+    if (oldest == nullptr || free < 1 + task.child_tasks.size()) return;  // it will be offered again
+    server_slot& target = similar != nullptr ? *similar : empty != nullptr ? *empty : *oldest;
+    if (!target.prompt.tokens.empty() && owner_of_slot(target) != owner) vacate(target);
+    owner_of_slot(target) = owner;
+    task.id_slot = target.id;
+  }
+
+  /// As llama.cpp does behind each new task, with each slot in its own owner's part of the cache.
+  void save_idle_slots() {
+    for (server_slot& slot : slots_) {
+      if (slot.is_processing() || slot.prompt.tokens.empty()) continue;
+      save(slot);
+      if (params_.kv_unified) slot.prompt_clear();
+    }
+  }
+
   static std::size_t size_of(const server_slot& slot) {
     std::size_t bytes = llama_state_seq_get_size_ext(slot.ctx_tgt, slot.id, 0);
     if (slot.ctx_dft != nullptr) bytes += llama_state_seq_get_size_ext(slot.ctx_dft, slot.id, 0);
@@ -128,15 +301,20 @@ class Connected final : public SlotConversations {
            llama_memory_seq_pos_max(llama_get_memory(slot.ctx_tgt), slot.id) + 1 == tokens.pos_next();
   }
 
-  bool is_cached(const server_slot& slot) const {
+  bool is_cached(const server_slot& slot) {
     if (cache_ == nullptr) return false;
-    return std::any_of(cache_->states.begin(), cache_->states.end(), [&](const auto& state) {
+    const std::string& owner = owner_of_slot(slot);
+    const auto hidden = find_hidden(owner);
+    if (owner != shown_ && hidden == hidden_.end()) return false;
+    const States& states = owner == shown_ ? cache_->states : hidden->states;
+    return std::any_of(states.begin(), states.end(), [&](const auto& state) {
       return state.prompt.tokens.get_common_prefix(slot.prompt.tokens) == slot.prompt.tokens.size();
     });
   }
 
   void keep(server_slot& slot) {
     SlotState kept;
+    kept.owner = owner_of_slot(slot);
     kept.tokens = plain_tokens(slot.prompt.tokens);
     if (kept.tokens.empty() || !keeper_.make_room(size_of(slot))) return;
     kept.main.resize(llama_state_seq_get_size_ext(slot.ctx_tgt, slot.id, 0));
@@ -151,13 +329,13 @@ class Connected final : public SlotConversations {
 
   /// What an idle slot knows goes to the prompt cache too, or to the keeper where that is too small.
   void save(server_slot& slot) {
-    if (!is_sound(slot) || is_cached(slot)) return;
-    const bool fits = cache_ != nullptr && (cache_->limit_size == 0 || size_of(slot) <= cache_->limit_size);
-    if (!fits) {
-      keep(slot);
-    } else if (slot.prompt_save(*cache_)) {
-      cache_->update();
-    }
+    if (adapters_changed_ || params_.embedding || !is_sound(slot) || is_cached(slot)) return;
+    const std::size_t bytes = size_of(slot);
+    const bool fits = cache_ != nullptr && (cache_->limit_size == 0 || bytes <= cache_->limit_size);
+    if (!fits) return keep(slot);
+    const Showing owners(*this, owner_of_slot(slot));
+    bound_hidden(bytes);
+    if (slot.prompt_save(*cache_)) cache_->update();
   }
 
   void vacate(server_slot& slot) {
@@ -166,14 +344,6 @@ class Connected final : public SlotConversations {
   }
 
   void before(server_task& task) {
-    if (afresh_.exchange(false)) {
-      for (server_slot& slot : slots_) {
-        if (slot.is_processing()) continue;
-        slot.prompt_clear();
-        slot.t_last_used = -1;
-      }
-    }
-    if (task.type == SERVER_TASK_TYPE_SET_LORA || !task.params.lora.empty()) adapters_changed_ = true;
     const bool generates = task.type == SERVER_TASK_TYPE_COMPLETION || task.type == SERVER_TASK_TYPE_INFILL;
     if (!generates || !task.params.cache_prompt || adapters_changed_) return;
     const std::vector<std::int32_t> tokens = plain_tokens(task.tokens);
@@ -246,7 +416,7 @@ class Connected final : public SlotConversations {
       // Taken out first: saving what is in the way may drop the oldest.
       if (best != cache_->states.end()) cached.splice(cached.begin(), cache_->states, best);
     }
-    const auto kept = keeper_.find(tokens, longest);
+    const auto kept = keeper_.find(owner_of(task), tokens, longest);
     if (kept == nullptr && cached.empty()) {
       return save_what_is_overwritten(by_similarity ? *choice.similar : *choice.oldest, task.tokens);
     }
@@ -316,8 +486,11 @@ class Connected final : public SlotConversations {
   SlotStateKeeper& keeper_;
   std::vector<server_slot>& slots_;
   server_prompt_cache* const cache_;  // null with --cache-ram 0
-  const common_params& params_;
+  common_params& params_;
   const float similarity_;
+  std::vector<std::string> owners_;  // of what each slot holds, by its place
+  std::string shown_;                // whose the prompt cache is
+  std::list<Hidden> hidden_;         // the rest of it: who has not asked for longest first
   bool adapters_changed_ = false;
   std::atomic<bool> afresh_ = false;
 };

@@ -5,6 +5,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <string>
 #include <vector>
 
 struct server_context;
@@ -23,6 +24,7 @@ struct SlotState {
     std::int32_t pos_min = 0, pos_max = 0;
     std::vector<std::uint8_t> main, draft, speculative;
   };
+  std::string owner;  ///< Request::owner of whoever had it: of use to nobody else
   std::vector<std::int32_t> tokens;
   std::list<Checkpoint> checkpoints;
   std::vector<std::uint8_t> main, draft;
@@ -39,9 +41,10 @@ struct SlotState {
 class SlotStateKeeper {
  public:
   virtual ~SlotStateKeeper() = default;
-  /// The kept state that shares more than `longer_than` first tokens with `tokens`, the longest such;
-  /// null when there is none. May read a file.
-  [[nodiscard]] virtual std::shared_ptr<const SlotState> find(const std::vector<std::int32_t>& tokens,
+  /// The kept state of `owner` that shares more than `longer_than` first tokens with `tokens`, the longest
+  /// such; null when there is none. May read a file.
+  [[nodiscard]] virtual std::shared_ptr<const SlotState> find(const std::string& owner,
+                                                              const std::vector<std::int32_t>& tokens,
                                                               std::size_t longer_than) = 0;
   /// Makes room for a state of so many bytes; false when it would not be kept.
   [[nodiscard]] virtual bool make_room(std::size_t bytes) = 0;
@@ -51,6 +54,10 @@ class SlotStateKeeper {
 };
 
 /// The slots and the prompt cache of one server_context, tied to a keeper.
+///
+/// What a request finds of earlier ones is its owner's alone: a slot or a cached prompt of another owner is
+/// out of its sight, and a slot that it takes from one is emptied first. While all requests have one owner
+/// llama.cpp chooses slots as it does without us.
 ///
 /// While the context's loop runs, a request whose prompt the keeper (or the prompt cache) knows better
 /// than every idle slot gets its state back into a slot before it is placed: llama.cpp asks its prompt

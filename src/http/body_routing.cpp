@@ -13,6 +13,11 @@ namespace {
 /// Texts that llama.cpp parses again, whose brackets it walks recursively.
 constexpr std::array<std::string_view, 4> kParsedTexts{"arguments", "grammar", "pattern", "value"};
 
+template <std::size_t N>
+bool is_one_of(const std::array<std::string_view, N>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
 /// The most brackets that stand open at one place of `text`, whatever is quoted in it.
 std::size_t depth_of(std::string_view text) {
   std::size_t depth = 0, deepest = 0;
@@ -30,6 +35,12 @@ gateway::Tier tier_of(std::string_view name) {
                             : gateway::Tier::kDefault;
 }
 
+/// What OpenAI's APIs, Anthropic's and llama-server's own call the most tokens of a reply.
+constexpr std::array<std::string_view, 4> kMostTokens{"max_tokens", "max_completion_tokens",
+                                                      "max_output_tokens", "n_predict"};
+/// Whose texts are data in base64, or where it is.
+constexpr std::array<std::string_view, 5> kDataTexts{"data", "file_data", "image_data", "image_url", "url"};
+
 /// Keeps the values of a few keys of the outermost object; walks over everything else.
 class RoutingReader final : public nlohmann::json_sax<Json> {
  public:
@@ -46,7 +57,14 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool number_integer(number_integer_t) override { return other_value(); }
-  bool number_unsigned(number_unsigned_t) override { return other_value(); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (depth_ == 1 && key_ == Key::kReplyBound) {
+      found.max_tokens = std::max<std::uint64_t>(found.max_tokens.value_or(0), value);
+    } else if (depth_ == 1 && key_ == Key::kReplies) {
+      found.replies = std::max<std::uint64_t>(value, 1);
+    }
+    return other_value();
+  }
   bool number_float(number_float_t, const string_t&) override { return other_value(); }
   bool binary(binary_t&) override { return other_value(); }
 
@@ -63,6 +81,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
                     std::to_string(kDeepestText) + " levels, which is the limit");
     }
     if (is_wait()) wait_is_flag = false;
+    if (!is_data_) found.text_bytes += value.size();
     if (is_model()) {
       take_model(std::move(value));
     } else if (depth_ == 1 && key_ == Key::kServiceTier) {
@@ -91,14 +110,17 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   bool key(string_t& name) override {
     parsed_text_ = std::ranges::find(kParsedTexts, name);
     inner_is_user_id_ = depth_ == 2 && key_ == Key::kMetadata && name == "user_id";
+    is_data_ = is_one_of(kDataTexts, name);
     if (depth_ != 1) return true;
-    key_ = name == "model"          ? Key::kModel
-           : name == "stream"       ? Key::kStream
-           : name == "wait"         ? Key::kWait
-           : name == "user"         ? Key::kUser
-           : name == "metadata"     ? Key::kMetadata
-           : name == "service_tier" ? Key::kServiceTier
-                                    : Key::kOther;
+    key_ = name == "model"                ? Key::kModel
+           : name == "stream"             ? Key::kStream
+           : name == "wait"               ? Key::kWait
+           : name == "user"               ? Key::kUser
+           : name == "metadata"           ? Key::kMetadata
+           : name == "service_tier"       ? Key::kServiceTier
+           : name == "n"                  ? Key::kReplies
+           : is_one_of(kMostTokens, name) ? Key::kReplyBound
+                                          : Key::kOther;
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
@@ -107,7 +129,17 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   }
 
  private:
-  enum class Key : std::uint8_t { kOther, kModel, kStream, kWait, kUser, kMetadata, kServiceTier };
+  enum class Key : std::uint8_t {
+    kOther,
+    kModel,
+    kStream,
+    kWait,
+    kUser,
+    kMetadata,
+    kServiceTier,
+    kReplies,
+    kReplyBound
+  };
 
   [[nodiscard]] bool is_model() const { return depth_ == 1 && key_ == Key::kModel; }
   [[nodiscard]] bool is_wait() const { return depth_ == 1 && key_ == Key::kWait; }
@@ -137,6 +169,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   std::size_t depth_ = 0;
   Key key_ = Key::kOther;
   bool inner_is_user_id_ = false;
+  bool is_data_ = false;                                                     ///< what the last key names
   decltype(kParsedTexts)::const_iterator parsed_text_ = kParsedTexts.end();  ///< the last key, if it is one
 };
 

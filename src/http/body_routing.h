@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,10 @@ struct BodyRouting {
   std::string user =
       {};  ///< OpenAI's "user", or "user_id" in Anthropic's "metadata"; the first that is a text
   gateway::Tier tier = gateway::Tier::kDefault;  ///< as OpenAI's "service_tier" says
+  std::size_t text_bytes = 0;                    ///< of all texts but images, sounds and files
+  std::optional<std::uint64_t> max_tokens =
+      {};                     ///< the most that one reply may have, by any of the names that engines read
+  std::uint64_t replies = 1;  ///< OpenAI's "n"
 };
 
 /// What a body may be on the outside. LoRA scales come as an array, which names no model.

@@ -25,6 +25,7 @@ struct Settings {
   bool autoload = true;              ///< false: --no-models-autoload
   tenants::SecretSet api_keys = {};  ///< the server's own: of every right
   CorsOptions cors = {};
+  bool shared_conversations = false;  ///< keys go on from each other's prompts
   gateway::RequestLimits requests = {};
   RequestLog log = {};
 };

@@ -56,6 +56,24 @@ bool generates(std::string_view path) {
   return std::ranges::find(kGeneratingRoutes, path) != kGeneratingRoutes.end();
 }
 
+/// An estimate for texts of most languages, with what a chat template adds.
+constexpr std::uint64_t kBytesOfAToken = 3;
+constexpr std::uint64_t kTokensOfATemplate = 32;
+/// Of a reply whose request names no most.
+constexpr std::uint64_t kUsualReply = 256;
+
+tenants::Ahead tokens_ahead(std::string_view path, const BodyRouting& routing) {
+  if (!generates(path)) return {};
+  const std::uint64_t prompt = routing.text_bytes / kBytesOfAToken + kTokensOfATemplate;
+  if (stream_form(path) == StreamForm::kOther)
+    return {.tokens = prompt, .is_bound = true};  // embeddings, ranks
+  // A bound beyond every context is none.
+  constexpr std::uint64_t kBeyond = 10'000'000;
+  const std::uint64_t reply = std::min(routing.max_tokens.value_or(kUsualReply), kBeyond);
+  return {.tokens = prompt + reply * std::min<std::uint64_t>(routing.replies, 128),
+          .is_bound = routing.max_tokens.has_value()};
+}
+
 Outermost outermost_of(std::string_view path) {
   return path == "/lora-adapters" ? Outermost::kObjectOrArray : Outermost::kObject;
 }
@@ -101,7 +119,7 @@ void OpenAiApi::look(RouteCall call) {
 void OpenAiApi::ask(RouteCall call, models::MakeHot allowed) {
   gateway::CallOptions options{.model = call.request().param("model"), .make_hot = allowed};
   engine::Request request = engine_request(call);
-  run(std::move(call), std::move(options), std::move(request), Counts::kNo, {});
+  run(std::move(call), std::move(options), std::move(request), std::nullopt);
 }
 
 void OpenAiApi::post(RouteCall call) {
@@ -135,7 +153,8 @@ void OpenAiApi::post_parsed(RouteCall call) {
   if (options.model.empty()) options.model = call.request().param("model");
   options.takes_slot = generates(call.path);
   options.tier = routing->tier;
-  run(std::move(call), std::move(options), std::move(request), Counts::kAsARequest, routing->user);
+  const Asked asked{.user = routing->user, .ahead = tokens_ahead(call.path, *routing)};
+  run(std::move(call), std::move(options), std::move(request), asked);
 }
 
 /// With --model any name is the one model's.
@@ -153,8 +172,8 @@ models::MakeHot OpenAiApi::make_hot(const Request& request) const {
   return may_load ? models::MakeHot::kAnything : models::MakeHot::kInMemory;
 }
 
-void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Request request, Counts counts,
-                    std::string_view user) {
+void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Request request,
+                    const std::optional<Asked>& asked) {
   const Dialect dialect = dialect_of(call.path);
   if (options.model.empty()) options.model = services_.live.get()->default_model;
   if (options.model.empty()) {
@@ -169,16 +188,17 @@ void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Reques
   if (options.conversation.empty()) options.patience = *patience;  // others outlive their clients
   options.request_id = call.line->id();
   if (const auto split = services_.switcher.split_of(options.model); split != nullptr)
-    options.subject = subject_of(call.request(), split->sticky_header, user,
+    options.subject = subject_of(call.request(), split->sticky_header, asked ? asked->user : "",
                                  call.key == nullptr ? std::string_view() : call.key->id, options.request_id);
   options.observer = [line = call.line](const gateway::RequestRecord& record) { line->asked_engine(record); };
   std::optional<tenants::Permit> permit;
   if (call.key != nullptr) {
     options.tenant = call.key->id;
     options.weight = call.key->settings.weight;
+    if (!services_.live.get()->shared_conversations) request.owner = call.key->id;
     const tenants::Limits& limits = call.key->settings.limits;
-    if (counts == Counts::kAsARequest && limits.any()) {
-      auto admitted = services_.tenants.limiter.admit(call.key->id, limits);
+    if (asked && limits.any()) {
+      auto admitted = services_.tenants.limiter.admit(call.key->id, limits, asked->ahead);
       if (!admitted) return call.exchange->respond(limited_reply(admitted.error(), dialect));
       permit.emplace(std::move(*admitted));
     }

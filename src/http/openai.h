@@ -1,7 +1,11 @@
 #pragma once
 
+#include <optional>
+#include <string_view>
+
 #include "http/router.h"
 #include "http/services.h"
+#include "tenants/limiter.h"
 
 namespace switchyard::http {
 
@@ -22,10 +26,13 @@ class OpenAiApi {
   void ask(RouteCall call, models::MakeHot allowed);
   void post_parsed(RouteCall call);
   [[nodiscard]] models::MakeHot make_hot(const Request& request) const;
-  /// What is generated is held to the key's limits; looking at a model is not.
-  enum class Counts : std::uint8_t { kNo, kAsARequest };
-  void run(RouteCall call, gateway::CallOptions options, engine::Request request, Counts counts,
-           std::string_view user);
+  /// What a request that is held to its key's limits says of itself; looking at a model is not held to them.
+  struct Asked {
+    std::string_view user = {};
+    tenants::Ahead ahead = {};
+  };
+  void run(RouteCall call, gateway::CallOptions options, engine::Request request,
+           const std::optional<Asked>& asked);
   [[nodiscard]] Result<std::string> model_for(const tenants::KeyPtr& key, const std::string& asked) const;
 
   Services& services_;

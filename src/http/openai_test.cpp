@@ -22,6 +22,21 @@ TEST(BodyRouting, FindsModelAndStreamOfTheOutermostObject) {
   EXPECT_TRUE(routing->stream);
 }
 
+TEST(BodyRouting, SaysHowMuchIsAskedAndForHowMuch) {
+  const auto of = [](const char* body) { return *route_body(body); };
+  EXPECT_EQ(of(R"({"model":"a","prompt":"hello"})").max_tokens, std::nullopt);
+  EXPECT_EQ(of(R"({"model":"a","prompt":"hello","n_predict":-1})").max_tokens, std::nullopt);
+  EXPECT_EQ(of(R"({"max_tokens":5,"metadata":{"max_tokens":9}})").max_tokens, 5U);
+  EXPECT_EQ(of(R"({"max_tokens":5,"max_completion_tokens":7})").max_tokens, 7U)
+      << "whichever the engine reads";
+  EXPECT_EQ(of(R"({"max_output_tokens":8,"n":3})").replies, 3U);
+  EXPECT_EQ(of(R"({"n_predict":8})").replies, 1U);
+  EXPECT_EQ(of(R"({"messages":[{"role":"user","content":"hello"}]})").text_bytes, 9U);
+  EXPECT_EQ(
+      of(R"({"content":[{"text":"hello"},{"image_url":{"url":"data:image/png;base64,AAAA"}}]})").text_bytes,
+      5U);
+}
+
 TEST(BodyRouting, AnArrayIsTakenWhereItMayCome) {
   EXPECT_FALSE(route_body(R"([{"id":0,"model":"no"}])"));
   const auto lora = route_body(R"([{"id":0,"model":"no"}])", Outermost::kObjectOrArray);

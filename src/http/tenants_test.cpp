@@ -81,6 +81,28 @@ TEST_F(LimitsTest, TokensAMinuteAreThoseOfTheReplies) {
   EXPECT_EQ(refused.headers.at("x-ratelimit-reset-tokens"), "1m0s");
 }
 
+TEST_F(LimitsTest, TokensThatARunningRequestMayTakeAreNotGivenToAnother) {
+  std::latch running(1), end(1);
+  answer_ = [&](engine::Request&) {
+    running.count_down();
+    end.wait();
+    return Script{.body = R"({"usage":{"completion_tokens":8,"prompt_tokens":30}})"};
+  };
+  const Headers key = make({.limits = {.tpm = 150}});
+  const std::string body = R"({"model":"a","max_tokens":50})";  // and 32 for the prompt
+  const auto first = begin("POST", "/v1/chat/completions", body, key);
+  running.wait();
+  const auto refused = ask("POST", "/v1/chat/completions", body, key);
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_THAT(refused.body, ::testing::HasSubstr("its requests that run"));
+  EXPECT_EQ(refused.headers.at("Retry-After"), "1");
+  end.count_down();
+  EXPECT_EQ(first->answer().status, 200);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", body, key).status, 200) << "38 were used";
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", R"({"model":"a","max_tokens":1})", key).status, 200);
+  EXPECT_EQ(ask("POST", "/v1/chat/completions", body, key).status, 429);
+}
+
 /// llama-server's `response_fields` may leave the counts out.
 TEST_F(LimitsTest, AReplyWithoutCountsIsChargedByItsLength) {
   answer_ = [](engine::Request& request) {

@@ -45,6 +45,7 @@ void Copies::watch(gateway::CallOptions& options, const engine::Request& request
                                        .path = request.path,
                                        .body = request.body,
                                        .request_id = options.request_id,
+                                       .owner = request.owner,
                                        .held = std::move(held)});
   const auto capture = std::make_shared<Capture>(sink, HeldBytes(budget_), bounds_.longest_reply);
   sink = capture;
@@ -179,6 +180,7 @@ void Copies::send(const JobPtr& job) {
   request.method = "POST";
   request.path = job->path;
   request.body = job->request.body;
+  request.owner = job->owner;
   dependencies_.gateway.run(std::move(options), std::move(request), sink);
 }
 

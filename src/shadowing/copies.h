@@ -71,6 +71,7 @@ class Copies {
     traffic::ShadowPtr shadow;
     ReplyForm form = ReplyForm::kChat;
     std::string path, body, request_id;
+    std::string owner;                 ///< engine::Request::owner
     HeldBytes held;                    ///< for body
     models::VersionRef answered = {};  ///< who answered the user
     Captured reply = {};

@@ -23,7 +23,7 @@ Standing::OfOne of_one(Window& window, TimePoint now, std::uint64_t limit) {
 
 }  // namespace
 
-std::optional<Error> Account::enter(const Limits& limits, Duration& retry_after) {
+std::optional<Error> Account::enter(const Limits& limits, Ahead ahead, Duration& retry_after) {
   const MutexLock lock(mutex_);
   const TimePoint now = clock_.now();
   if (limits.parallel && running_ >= *limits.parallel) {
@@ -38,14 +38,35 @@ std::optional<Error> Account::enter(const Limits& limits, Duration& retry_after)
     retry_after = tokens_.until_below(now, *limits.tpm);
     return over_limit("tokens a minute", *limits.tpm);
   }
+  if (limits.tpm) {
+    const std::uint64_t needed = std::min(ahead.tokens, *limits.tpm);
+    const std::uint64_t used = tokens_.sum(now);
+    if (ahead_ > 0 && used + ahead_ + needed > *limits.tpm) {
+      retry_after = kLookAgain;
+      return Error{
+          ErrorCode::kOverloaded,
+          fmt::format("what this key's limit of {} tokens a minute leaves may be needed by its requests "
+                      "that run",
+                      *limits.tpm)};
+    }
+    if (ahead.is_bound && used + needed > *limits.tpm) {
+      retry_after = tokens_.until_below(now, *limits.tpm - needed + 1);
+      return Error{ErrorCode::kOverloaded,
+                   fmt::format("this request may take {} tokens, and this key's limit of {} tokens a minute "
+                               "leaves {}",
+                               ahead.tokens, *limits.tpm, *limits.tpm - used)};
+    }
+  }
   ++running_;
+  ahead_ += ahead.tokens;
   requests_.add(now, 1);
   return std::nullopt;
 }
 
-void Account::leave(std::uint64_t tokens) {
+void Account::leave(std::uint64_t tokens, Ahead ahead) {
   const MutexLock lock(mutex_);
   --running_;
+  ahead_ -= ahead.tokens;
   tokens_.add(clock_.now(), tokens);
 }
 
@@ -59,10 +80,10 @@ Standing Account::standing(const Limits& limits) {
 }
 
 void Permit::end(std::uint64_t tokens) {
-  if (account_ != nullptr && !std::exchange(ended_, true)) account_->leave(tokens);
+  if (account_ != nullptr && !std::exchange(ended_, true)) account_->leave(tokens, ahead_);
 }
 
-std::expected<Permit, Refusal> Limiter::admit(const std::string& key_id, const Limits& limits) {
+std::expected<Permit, Refusal> Limiter::admit(const std::string& key_id, const Limits& limits, Ahead ahead) {
   std::shared_ptr<Account> account;
   {
     const MutexLock lock(mutex_);
@@ -71,10 +92,10 @@ std::expected<Permit, Refusal> Limiter::admit(const std::string& key_id, const L
     account = known;
   }
   Duration retry_after{0};
-  if (auto error = account->enter(limits, retry_after)) {
+  if (auto error = account->enter(limits, ahead, retry_after)) {
     return std::unexpected(Refusal{std::move(*error), retry_after, account->standing(limits)});
   }
-  return Permit(std::move(account), limits);
+  return Permit(std::move(account), limits, ahead);
 }
 
 void Limiter::forget(const std::string& key_id) {

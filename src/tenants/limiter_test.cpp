@@ -6,6 +6,7 @@
 #include <atomic>
 #include <barrier>
 #include <chrono>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -75,6 +76,50 @@ TEST_F(LimiterTest, TokensAreChargedWhenTheyAreKnown) {
   EXPECT_TRUE(limiter_.admit("k", limits));
 }
 
+TEST_F(LimiterTest, TokensAheadAreKeptFreeUntilTheyAreKnown) {
+  const Limits limits{.tpm = 100};
+  const Ahead forty{.tokens = 40, .is_bound = true};
+  auto first = limiter_.admit("k", limits, forty);
+  auto second = limiter_.admit("k", limits, forty);
+  ASSERT_TRUE(first && second);
+  const auto third = limiter_.admit("k", limits, forty);
+  ASSERT_FALSE(third) << "120 might be taken";
+  EXPECT_EQ(third.error().retry_after, 1s) << "nobody knows when one of them ends";
+  EXPECT_TRUE(limiter_.admit("k", limits, {.tokens = 20, .is_bound = true}));
+  first->end(30);
+  EXPECT_FALSE(limiter_.admit("k", limits, forty)) << "30 are used, 40 may be";
+  second->end(40);
+  const auto over = limiter_.admit("k", limits, forty);
+  ASSERT_FALSE(over) << "70 are used";
+  EXPECT_EQ(over.error().retry_after, 60s);
+  EXPECT_TRUE(limiter_.admit("k", limits, {.tokens = 30, .is_bound = true}));
+  EXPECT_TRUE(limiter_.admit("another", limits, forty));
+}
+
+TEST_F(LimiterTest, ARequestThatMayNeedMoreThanTheLimitGetsAMinuteOfItsOwn) {
+  const Limits limits{.tpm = 100};
+  const Ahead endless{.tokens = 5000, .is_bound = true};
+  auto first = limiter_.admit("k", limits, endless);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(limiter_.admit("k", limits, {.tokens = 1, .is_bound = true}));
+  first->end(10);
+  EXPECT_TRUE(limiter_.admit("k", limits, {.tokens = 1, .is_bound = true})) << "ninety are left";
+  const auto again = limiter_.admit("k", limits, endless);
+  ASSERT_FALSE(again);
+  clock_.advance(again.error().retry_after);
+  EXPECT_TRUE(limiter_.admit("k", limits, endless));
+}
+
+TEST_F(LimiterTest, WithoutABoundARequestIsAdmittedWhileSomethingIsLeft) {
+  const Limits limits{.tpm = 100};
+  const Ahead usual{.tokens = 300};
+  auto first = limiter_.admit("k", limits, usual);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(limiter_.admit("k", limits, usual)) << "but not beside another";
+  first->end(99);
+  EXPECT_TRUE(limiter_.admit("k", limits, usual));
+}
+
 TEST_F(LimiterTest, AChangedLimitHoldsForWhatComesNext) {
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(limiter_.admit("k", {.rpm = 5}));
   EXPECT_FALSE(limiter_.admit("k", {.rpm = 3}));
@@ -130,12 +175,16 @@ struct Model {
     }
     return sum;
   }
-  [[nodiscard]] bool admits(const Limits& limits, TimePoint now) const {
-    return running < *limits.parallel && within_a_minute(requests, now) < *limits.rpm &&
-           within_a_minute(tokens, now) < *limits.tpm;
+  [[nodiscard]] bool admits(const Limits& limits, Ahead ahead, TimePoint now) const {
+    const std::uint64_t used = within_a_minute(tokens, now);
+    const std::uint64_t needed = std::min(ahead.tokens, *limits.tpm);
+    const std::uint64_t of_running = std::accumulate(running.begin(), running.end(), std::uint64_t{0});
+    return running.size() < *limits.parallel && within_a_minute(requests, now) < *limits.rpm &&
+           used < *limits.tpm && (of_running == 0 || used + of_running + needed <= *limits.tpm) &&
+           (!ahead.is_bound || used + needed <= *limits.tpm);
   }
   std::vector<Happened> requests, tokens;
-  std::uint64_t running = 0;
+  std::vector<std::uint64_t> running;  // what is ahead of them
 };
 
 TEST(LimiterProperty, DecidesAsTheModelOfItDoes) {
@@ -148,25 +197,27 @@ TEST(LimiterProperty, DecidesAsTheModelOfItDoes) {
     std::vector<Permit> running;
     for (const int step : *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 100))) {
       if (step < 50) {
-        const bool expected = model.admits(limits, clock.now());
-        auto permit = limiter.admit("k", limits);
+        const Ahead ahead{.tokens = *rc::gen::inRange<std::uint64_t>(0, 60),
+                          .is_bound = *rc::gen::arbitrary<bool>()};
+        const bool expected = model.admits(limits, ahead, clock.now());
+        auto permit = limiter.admit("k", limits, ahead);
         RC_ASSERT(permit.has_value() == expected);
         if (permit) {
           running.push_back(std::move(*permit));
           model.requests.push_back({clock.now(), 1});
-          ++model.running;
-        } else if (model.running < *limits.parallel) {
-          // After that time it would get through, and not a moment earlier.
+          model.running.push_back(ahead.tokens);
+        } else if (model.running.empty()) {
+          // After that time it gets through where that is all, and not a moment earlier.
           const Duration wait = permit.error().retry_after;
           RC_ASSERT(wait > Duration::zero() && wait <= 60s);
-          RC_ASSERT(!model.admits(limits, clock.now() + wait - 1ns));
+          RC_ASSERT(!model.admits(limits, ahead, clock.now() + wait - 1ns));
         }
       } else if (step < 75 && !running.empty()) {
         const auto tokens = static_cast<std::uint64_t>(step - 50);
         running.back().end(tokens);
         running.pop_back();
         model.tokens.push_back({clock.now(), tokens});
-        --model.running;
+        model.running.pop_back();
       } else {
         clock.advance(std::chrono::microseconds(*rc::gen::inRange(0, 30'000'000)));
       }

@@ -114,6 +114,8 @@ struct Request {
   std::map<std::string, std::string> headers;
   std::string body;
   std::map<std::string, UploadedFile> files = {};
+  /// Whose conversations it may go on with, and whose it leaves behind; empty: nobody's, who is one as well.
+  std::string owner = {};
   std::function<bool()> should_stop = [] { return false; };  ///< polled from engine threads
 };
 

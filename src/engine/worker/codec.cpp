@@ -148,7 +148,7 @@ Status send(Channel& channel, const HandleOrder& order) {
   const Request& request = order.request;
   FieldWriter fields;
   if (order.engine) fields.number(*order.engine);
-  fields.text(request.method).text(request.path).text(request.query_string);
+  fields.text(request.method).text(request.path).text(request.query_string).text(request.owner);
   write(fields, request.params);
   write(fields, request.headers);
   fields.number(request.files.size());
@@ -169,6 +169,7 @@ Result<HandleOrder> read_handle(Message message) {
   request.method = fields.text();
   request.path = fields.text();
   request.query_string = fields.text();
+  request.owner = fields.text();
   request.params = read_map(fields);
   request.headers = read_map(fields);
   const std::uint64_t files = fields.number();
@@ -258,13 +259,13 @@ Result<Numbers> read_numbers(const Message& message) {
 
 Status send(Channel& channel, const FindOrder& order) {
   FieldWriter fields;
-  fields.number(order.longer_than);
+  fields.text(order.owner).number(order.longer_than);
   return send_with(channel, Kind::kFind, fields.take(), bytes_of(order.tokens));
 }
 
 Result<FindOrder> read_find(const Message& message) {
   FieldReader fields(message.fields);
-  FindOrder order{.tokens = {}, .longer_than = fields.number()};
+  FindOrder order{.owner = fields.text(), .tokens = {}, .longer_than = fields.number()};
   if (message.kind != Kind::kFind || message.blobs.size() != 1 || !fields.complete()) return not_understood();
   order.tokens = tokens_of(message.blobs[0]);
   return order;
@@ -273,6 +274,7 @@ Result<FindOrder> read_find(const Message& message) {
 Status send_state(Channel& channel, Kind kind, const SlotState* state) {
   if (state == nullptr) return channel.send(kind);
   FieldWriter fields;
+  fields.text(state->owner);
   std::vector<Blob> blobs{bytes_of(state->tokens), state->main, state->draft};
   for (const SlotState::Checkpoint& c : state->checkpoints) {
     fields.number(static_cast<std::uint64_t>(c.n_tokens));
@@ -293,6 +295,7 @@ Result<std::unique_ptr<SlotState>> read_state(Message message) {
   state->main = std::move(blobs[1]);
   state->draft = std::move(blobs[2]);
   FieldReader fields(message.fields);
+  state->owner = fields.text();
   for (std::size_t i = kOfAll; i < blobs.size(); i += kOfCheckpoint) {
     SlotState::Checkpoint& c = state->checkpoints.emplace_back();
     c.n_tokens = static_cast<std::int64_t>(fields.number());

@@ -78,8 +78,9 @@ struct Numbers {
 };
 [[nodiscard]] Result<Numbers> read_numbers(const Message& message);
 
-/// kFind: who shares more than `longer_than` of these tokens.
+/// kFind: what of `owner` shares more than `longer_than` of these tokens.
 struct FindOrder {
+  std::string owner;
   std::vector<std::int32_t> tokens;
   std::size_t longer_than = 0;
 };

@@ -9,10 +9,10 @@ class RemoteKeeper final : public SlotStateKeeper {
  public:
   explicit RemoteKeeper(std::shared_ptr<LoadLink> link) : link_(std::move(link)) {}
 
-  std::shared_ptr<const SlotState> find(const std::vector<std::int32_t>& tokens,
+  std::shared_ptr<const SlotState> find(const std::string& owner, const std::vector<std::int32_t>& tokens,
                                         std::size_t longer_than) override {
     auto answer = link_->exchange([&](Channel& channel) {
-      return send(channel, FindOrder{.tokens = tokens, .longer_than = longer_than});
+      return send(channel, FindOrder{.owner = owner, .tokens = tokens, .longer_than = longer_than});
     });
     if (!answer) return nullptr;
     auto state = read_state(std::move(*answer));
@@ -54,7 +54,7 @@ Status KeeperHost::answer(Message question, Channel& channel) {
     case Kind::kFind: {
       const auto order = read_find(question);
       if (!order) return std::unexpected(order.error());
-      found_ = keeper_->find(order->tokens, order->longer_than);
+      found_ = keeper_->find(order->owner, order->tokens, order->longer_than);
       return send_state(channel, Kind::kFound, found_.get());
     }
     case Kind::kMakeRoom: {

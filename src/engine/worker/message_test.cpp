@@ -116,7 +116,8 @@ TEST(Codec, ARequestTravelsWhole) {
                   .headers = {{"X-Conversation-Id",
                                "m@1\x1f"
                                "c"}},
-                  .body = std::string("{\0}", 3)};
+                  .body = std::string("{\0}", 3),
+                  .owner = "k1"};
   request.files["file"] = {.data = {0, 1, 255}, .filename = "a.wav", .content_type = "audio/wav"};
   const auto read =
       read_handle(sent([&](Channel& to) { return send(to, HandleOrder{.engine = 3, .request = request}); }));
@@ -125,6 +126,7 @@ TEST(Codec, ARequestTravelsWhole) {
   EXPECT_EQ(read->request.params, request.params);
   EXPECT_EQ(read->request.headers, request.headers);
   EXPECT_EQ(read->request.body, request.body);
+  EXPECT_EQ(read->request.owner, "k1");
   EXPECT_EQ(read->request.files.at("file").data, request.files.at("file").data);
   EXPECT_EQ(read->request.files.at("file").filename, "a.wav");
 }
@@ -147,11 +149,12 @@ TEST(Codec, ALoadTravelsWholeDownToBytesThatAreNoText) {
 }
 
 TEST(Codec, AStateTravelsWithItsCheckpoints) {
-  SlotState state{.tokens = {1, -1, 7}, .checkpoints = {}, .main = {1, 2}, .draft = {}};
+  SlotState state{.owner = "k1", .tokens = {1, -1, 7}, .checkpoints = {}, .main = {1, 2}, .draft = {}};
   state.checkpoints.push_back(
       {.n_tokens = 5, .pos_min = -1, .pos_max = 4, .main = {9}, .draft = {8, 8}, .speculative = {}});
   const auto read = read_state(sent([&](Channel& to) { return send_state(to, Kind::kFound, &state); }));
   ASSERT_TRUE(read);
+  EXPECT_EQ((*read)->owner, "k1");
   EXPECT_EQ((*read)->tokens, state.tokens);
   EXPECT_EQ((*read)->main, state.main);
   ASSERT_EQ((*read)->checkpoints.size(), 1U);

@@ -139,7 +139,7 @@ class ScriptedSource final : public EngineSource {
     progress({"text_model", {"text_model", "warmup"}, 0.5});
     if (spec.args.contains("bad")) return fail(ErrorCode::kCorruptFile, "bad", "very");
     if (keeper != nullptr) {
-      if (const auto found = keeper->find({1, 2, 3}, 1)) keeper->restored(found, true);
+      if (const auto found = keeper->find("k1", {1, 2, 3}, 1)) keeper->restored(found, true);
     }
     progress({"warmup", {"text_model", "warmup"}, 1});
     return std::make_unique<ScriptedEngine>(answer_, std::move(keeper));
@@ -409,6 +409,7 @@ TEST(RemoteReply, NonsenseIsAFailure) {
 
 /// What happened to a store, seen from a test.
 struct Kept {
+  std::string asked_for;
   std::vector<std::int32_t> asked;
   std::vector<SlotState> put;
   std::size_t room = 0;
@@ -418,7 +419,9 @@ struct Kept {
 class RecordingKeeper final : public SlotStateKeeper {
  public:
   explicit RecordingKeeper(Kept& kept) : kept_(kept) {}
-  std::shared_ptr<const SlotState> find(const std::vector<std::int32_t>& tokens, std::size_t) override {
+  std::shared_ptr<const SlotState> find(const std::string& owner, const std::vector<std::int32_t>& tokens,
+                                        std::size_t) override {
+    kept_.asked_for = owner;
     kept_.asked = tokens;
     return state_;
   }
@@ -442,6 +445,7 @@ TEST(RemoteEngine, ItsConversationsAreTheServers) {
   const auto worker = std::make_shared<ThreadWorker>([](Request&) { return Script{}; });
   Kept kept;
   auto engine = load(worker, std::make_unique<RecordingKeeper>(kept));
+  EXPECT_EQ(kept.asked_for, "k1");
   EXPECT_THAT(kept.asked, ElementsAre(1, 2, 3));
   EXPECT_EQ(kept.restored, 1);
   engine.reset();  // hands over what it holds, and its end waits for that

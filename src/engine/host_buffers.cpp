@@ -6,14 +6,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <mutex>
 #include <utility>
 
 #include "base/mutex.h"
+#include "engine/huge_pages.h"
 #include "engine/thread_budget.h"
 
 extern "C" {
@@ -38,6 +41,7 @@ namespace {
 constexpr std::size_t kSmallPage = std::size_t{4} << 10;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kLarge = 2 * kHugePage;
+constexpr std::size_t kSmallStep = std::size_t{128} << 10;
 constexpr int kNiceness = 10;
 constexpr std::chrono::milliseconds kLookAgain{20};
 
@@ -62,25 +66,57 @@ OnTheirWay& on_their_way() {
   return *instance;
 }
 
+HugePages& huge_pages() {
+  static HugePages pages;
+  return pages;
+}
+bool huge_pages_pay() { return huge_pages().pay(std::chrono::steady_clock::now()); }
+
+/// Of this thread, so that it does not matter who else had the processor.
+Duration spent() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+/// Has the kernel hand out these pages, and changes nothing of them: they may have an owner who writes.
+void touch(std::byte* memory, std::size_t size) {
+#ifdef __x86_64__
+  // Unlike madvise(), a page fault leaves other threads' mmap() and brk() alone.
+  for (std::size_t at = 0; at < size; at += kSmallPage)
+    asm volatile("lock orb $0, %0" : "+m"(*reinterpret_cast<unsigned char*>(memory + at)));
+#else
+  ::madvise(memory, size, MADV_POPULATE_WRITE);
+#endif
+}
+
+/// Has the kernel hand out the pages of one step from `at` on; returns how far it went.
+std::size_t populate_step(std::byte* memory, std::size_t at, std::size_t size) {
+  const bool huge = huge_pages_pay();
+  const std::size_t step = std::min(huge ? kHugePage : kSmallStep, size - at);
+  const Duration before = spent();
+  touch(memory + at, step);
+  if (!huge) return step;
+  huge_pages().took(spent() - before, std::chrono::steady_clock::now());
+  if (!huge_pages_pay())
+    ::madvise(memory + at + step, (size - at - step) & ~(kSmallPage - 1), MADV_NOHUGEPAGE);
+  return step;
+}
+
 /// Memory on huge pages, from malloc's family, because ggml ends some of it by free(). In 2 MiB pieces the
 /// kernel hands out zeroed pages in a fraction of the time, where the machine lets programs ask for them
-/// (transparent_hugepage = madvise or always).
+/// (transparent_hugepage = madvise or always) and has them at hand.
 void* allocate(std::size_t size) {
   void* memory = nullptr;
   if (posix_memalign(&memory, kHugePage, size) != 0) return nullptr;
   auto* const bytes = static_cast<std::byte*>(memory);
   // Only whole pages of the buffer itself; refusal is no error, the buffer is then on small pages.
-  ::madvise(memory, size & ~(kHugePage - 1), MADV_HUGEPAGE);
+  ::madvise(memory, size & ~(kHugePage - 1), huge_pages_pay() ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   // malloc may have had it before: zeros again, without touching what was never there.
   const std::size_t whole = size & ~(kSmallPage - 1);
   if (::madvise(memory, whole, MADV_DONTNEED) != 0) std::memset(memory, 0, whole);
   std::memset(bytes + whole, 0, size - whole);
   return memory;
-}
-
-/// Has the kernel hand out the pages of one step.
-void populate_step(std::byte* memory, std::size_t at, std::size_t size) {
-  ::madvise(memory + at, std::min(kHugePage, size - at), MADV_POPULATE_WRITE);
 }
 
 void become_background(const char* name) {
@@ -123,9 +159,9 @@ void* PreparedBuffers::take(std::size_t size) {
 void PreparedBuffers::populate(const std::stop_token& stop) {
   become_background("buffers");
   for (Buffer& buffer : buffers_) {
-    for (std::size_t at = 0; at < buffer.size && !buffer.taken; at += kHugePage) {
+    for (std::size_t at = 0; at < buffer.size && !buffer.taken;) {
       if (stop.stop_requested() || an_engine_decodes()) return;
-      populate_step(buffer.memory, at, buffer.size);
+      at += populate_step(buffer.memory, at, buffer.size);
     }
   }
 }
@@ -153,7 +189,7 @@ void ZeroedBuffers::populate(const std::stop_token& stop) const {
   std::mutex waiting;
   std::condition_variable_any stopped;
   for (const auto& buffer : buffers_) {
-    for (std::size_t at = 0; at < buffer->size; at += kHugePage) {
+    for (std::size_t at = 0; at < buffer->size;) {
       std::unique_lock lock(waiting);
       while (an_engine_decodes() && !stop.stop_requested()) {
         stopped.wait_for(lock, stop, kLookAgain, [] { return false; });
@@ -161,7 +197,7 @@ void ZeroedBuffers::populate(const std::stop_token& stop) const {
       if (stop.stop_requested()) return;
       const MutexLock alive(buffer->mutex);
       if (buffer->freed) break;
-      populate_step(buffer->memory, at, buffer->size);
+      at += populate_step(buffer->memory, at, buffer->size);
     }
   }
 }
@@ -209,7 +245,11 @@ void* __wrap_ggml_aligned_malloc(std::size_t size) {
   using namespace switchyard::engine;
   if (size < kLarge) return __real_ggml_aligned_malloc(size);
   void* memory = prepared == nullptr ? nullptr : prepared->take(size);
-  if (memory == nullptr) memory = allocate(size);
+  if (memory == nullptr) {
+    memory = allocate(size);
+    // Shows what they cost at the moment, before the loading thread meets one after the other.
+    if (memory != nullptr && huge_pages_pay()) populate_step(static_cast<std::byte*>(memory), 0, size);
+  }
   fresh = {.memory = memory, .size = size};
   return memory;
 }

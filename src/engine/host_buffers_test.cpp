@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/huge_pages.h"
 #include "ggml-backend.h"
 #include "ggml-cpp.h"
 
@@ -18,6 +19,19 @@ namespace switchyard::engine {
 namespace {
 
 constexpr std::size_t kSize = (std::size_t{8} << 20) + 4096;
+
+TEST(HugePages, OneThatWasDearKeepsTheNextOnesSmallForAWhile) {
+  using std::chrono::milliseconds;
+  const TimePoint now = std::chrono::steady_clock::now();
+  HugePages pages;
+  EXPECT_TRUE(pages.pay(now));
+  pages.took(milliseconds(1), now);
+  EXPECT_TRUE(pages.pay(now));
+  pages.took(milliseconds(12), now);
+  EXPECT_FALSE(pages.pay(now));
+  EXPECT_FALSE(pages.pay(now + HugePages::kLookAgain - milliseconds(1)));
+  EXPECT_TRUE(pages.pay(now + HugePages::kLookAgain));
+}
 
 TEST(PreparedBuffers, AreHandedOutOnceToWhoAsksForThatSize) {
   PreparedBuffers prepared({ByteSize(kSize), ByteSize(kSize), ByteSize(kSize * 2)});

@@ -5,7 +5,9 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "engine/in_process.h"
 
@@ -64,14 +66,7 @@ class ConversationsTest : public testing::TestWithParam<const char*> {
   }
   static Turn say(Engine& engine, const std::string& prompt, const std::string& owner = "") {
     const json body = {{"prompt", prompt}, {"n_predict", 12}, {"temperature", 0}};
-    const auto reply = engine.handle({.method = "POST",
-                                      .path = "/completion",
-                                      .params = {},
-                                      .query_string = "",
-                                      .headers = {},
-                                      .body = body.dump(),
-                                      .files = {},
-                                      .owner = owner});
+    const auto reply = post(engine, body, owner);
     const json answer = json::parse(reply->take_body());
     EXPECT_EQ(reply->status(), 200) << answer;
     const json& timings = answer.at("timings");
@@ -79,6 +74,24 @@ class ConversationsTest : public testing::TestWithParam<const char*> {
     return {.reply = answer.at("content"),
             .prompt = cached + timings.at("prompt_n").get<std::int64_t>(),
             .cached = cached};
+  }
+  static std::unique_ptr<Reply> start_stream(Engine& engine, json body, const std::string& owner) {
+    body["stream"] = true;
+    return post(engine, body, owner);
+  }
+  static void ask(Engine& engine, const json& body, const std::string& owner) {
+    const auto reply = post(engine, body, owner);
+    EXPECT_EQ(reply->status(), 200) << reply->take_body();
+  }
+  static std::unique_ptr<Reply> post(Engine& engine, const json& body, const std::string& owner) {
+    return engine.handle({.method = "POST",
+                          .path = "/completion",
+                          .params = {},
+                          .query_string = "",
+                          .headers = {},
+                          .body = body.dump(),
+                          .files = {},
+                          .owner = owner});
   }
   static void expect_kept(const Turn& turn) { EXPECT_GE(turn.cached * 100, turn.prompt * 95) << turn.prompt; }
 
@@ -177,6 +190,35 @@ TEST_P(ConversationsTest, AnOwnerFindsTheirOwnAlone) {
     EXPECT_EQ(say(*engine, next["bob"], "eve").cached, 0);
     for (const std::string& owner : owners)
       EXPECT_GE(say(*engine, next[owner], owner).cached * 100, length * 95);
+  }
+}
+
+/// A request that cannot begin yet, because the slot that it names (2 of 2 is 0) is busy or its replies need
+/// more slots than are free, touches nothing of what slots hold.
+TEST_P(ConversationsTest, OneThatHasToWaitTouchesNobodysSlot) {
+  const std::string text = story("cat", 8), other = story("dog", 8);
+  for (const json& waiting : {json{{"id_slot", 2}}, json{{"n_cmpl", 2}}}) {
+    SCOPED_TRACE(waiting.dump());
+    auto engine = load({{"parallel", "2"}, {"cache-ram", "256"}, {"no-kv-unified", "true"}}, waiting.dump());
+    ask(*engine, {{"prompt", other}, {"id_slot", 1}, {"n_predict", 1}}, "bob");  // what bob leaves in slot 1
+    std::promise<void> begun;
+    std::thread busy([&] {
+      const auto reply = start_stream(*engine, {{"prompt", text}, {"id_slot", 0}, {"n_predict", 48}}, "ann");
+      std::string chunk;
+      bool more = reply->next(chunk);
+      begun.set_value();
+      while (more) more = reply->next(chunk);
+      EXPECT_EQ(chunk.find("error"), std::string::npos) << chunk;
+    });
+    begun.get_future().wait();
+    json body{{"prompt", story("hen", 8)}, {"n_predict", 1}};
+    body.update(waiting);
+    ask(*engine, body, "eve");
+    busy.join();
+    EXPECT_LT(say(*engine, text, "eve").cached, 16) << "ann's";
+    EXPECT_LT(say(*engine, other, "eve").cached, 16) << "bob's";
+    EXPECT_LT(say(*engine, story("hen", 8), "bob").cached, 16) << "eve's";
+    EXPECT_GE(say(*engine, text, "ann").cached, 32);
   }
 }
 

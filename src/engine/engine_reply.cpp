@@ -1,5 +1,6 @@
 #include "engine/engine_reply.h"
 
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -41,10 +42,11 @@ class ServerReply final : public Reply {
     std::string message;
     try {
       response_ = handler(request_);
-      // llama.cpp blames the request for whatever stops it from being begun.
-      if (response_->status == 400 && response_->data.find("std::bad_alloc") != std::string::npos)
-        answer(ERROR_TYPE_UNAVAILABLE, "there is no memory left for this request; try again later");
+      if (blames_request_for_memory()) answer(ERROR_TYPE_UNAVAILABLE, kNoMemory);
       return;
+    } catch (const std::bad_alloc&) {
+      type = ERROR_TYPE_UNAVAILABLE;
+      message = kNoMemory;
     } catch (const std::invalid_argument& e) {
       type = ERROR_TYPE_INVALID_REQUEST;
       message = e.what();
@@ -70,6 +72,14 @@ class ServerReply final : public Reply {
   }
 
  private:
+  static constexpr const char* kNoMemory = "there is no memory left for this request; try again later";
+
+  /// llama.cpp blames the request for whatever stops it from being begun.
+  [[nodiscard]] bool blames_request_for_memory() const {
+    if (response_->status != 400) return false;
+    const json error = json_value(json::parse_no_throw(response_->data), "error", json::object());
+    return json_value(error, "message", std::string()).ends_with(": std::bad_alloc");
+  }
   void answer(error_type type, const std::string& message) {
     response_ = std::make_unique<server_http_res>();
     const json error = format_error_response(message, type);

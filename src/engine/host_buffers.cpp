@@ -149,18 +149,21 @@ PreparedBuffers::~PreparedBuffers() {
 
 void* PreparedBuffers::take(std::size_t size) {
   for (Buffer& buffer : buffers_) {
-    if (buffer.size == size && !buffer.taken.exchange(true)) return buffer.memory;
+    if (buffer.size != size || buffer.taken.exchange(true)) continue;
+    const MutexLock last_step(buffer.mutex);  // its new owner may free it
+    return buffer.memory;
   }
   return nullptr;
 }
 
-/// A buffer that was taken is left to its owner, whose own first writes go on from there. The one step that
-/// may be under way then changes nothing that can be seen.
+/// A buffer that was taken is left to its owner, whose own first writes go on from there.
 void PreparedBuffers::populate(const std::stop_token& stop) {
   become_background("buffers");
   for (Buffer& buffer : buffers_) {
-    for (std::size_t at = 0; at < buffer.size && !buffer.taken;) {
+    for (std::size_t at = 0; at < buffer.size;) {
       if (stop.stop_requested() || an_engine_decodes()) return;
+      const MutexLock lock(buffer.mutex);
+      if (buffer.taken) break;
       at += populate_step(buffer.memory, at, buffer.size);
     }
   }

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "ggml-backend.h"
 #include "switchyard/byte_size.h"
 
@@ -34,6 +35,7 @@ class PreparedBuffers {
   struct Buffer {
     std::byte* memory = nullptr;
     std::size_t size = 0;
+    Mutex mutex = {};  ///< held for a step
     std::atomic<bool> taken = false;
   };
   void populate(const std::stop_token& stop);

@@ -110,6 +110,7 @@ class Connected final : public SlotConversations {
   /// Cached prompts of an owner who does not ask at the moment.
   struct Hidden {
     std::string owner;
+    std::uint64_t asked = 0;  ///< when, in requests
     States states;
   };
   /// Has the prompt cache be an owner's for a while.
@@ -151,12 +152,14 @@ class Connected final : public SlotConversations {
   void show(const std::string& owner) {
     if (cache_ == nullptr || owner == shown_) return;
     if (!cache_->states.empty()) {
-      hidden_.push_back({shown_, {}});
+      hidden_.push_back({shown_, shown_asked_, {}});
       hidden_.back().states.swap(cache_->states);
     }
     shown_ = owner;
+    shown_asked_ = 0;
     const auto own = find_hidden(owner);
     if (own == hidden_.end()) return;
+    shown_asked_ = own->asked;
     cache_->states.swap(own->states);
     hidden_.erase(own);
   }
@@ -165,18 +168,26 @@ class Connected final : public SlotConversations {
     return std::find_if(hidden_.begin(), hidden_.end(), [&](const Hidden& h) { return h.owner == owner; });
   }
 
+  /// Whether the cache would have too much, with `coming` more bytes in it. Its bounds are llama.cpp's:
+  /// bytes, or tokens where there is no bound of bytes.
+  bool is_too_much(std::size_t coming) const {
+    const bool by_bytes = cache_->limit_size > 0;
+    if (!by_bytes && cache_->limit_tokens == 0) return false;
+    std::size_t sum = by_bytes ? cache_->size() + coming : cache_->n_tokens();
+    for (const Hidden& hidden : hidden_) {
+      for (const server_prompt_cache_state& state : hidden.states)
+        sum += by_bytes ? state.size() : static_cast<std::size_t>(state.prompt.n_tokens());
+    }
+    return sum > (by_bytes ? cache_->limit_size : cache_->limit_tokens);
+  }
+
   /// The cache's bound is one for all owners: who has not asked for longest loses the oldest.
   void bound_hidden(std::size_t coming = 0) {
-    if (cache_ == nullptr || cache_->limit_size == 0) return;
-    std::size_t bytes = cache_->size() + coming;
-    for (const Hidden& hidden : hidden_) {
-      for (const server_prompt_cache_state& state : hidden.states) bytes += state.size();
-    }
-    while (bytes > cache_->limit_size && !hidden_.empty()) {
-      States& states = hidden_.front().states;
-      bytes -= states.front().size();
-      states.pop_front();
-      if (states.empty()) hidden_.pop_front();
+    while (!hidden_.empty() && is_too_much(coming)) {
+      const auto last = std::min_element(hidden_.begin(), hidden_.end(),
+                                         [](const Hidden& a, const Hidden& b) { return a.asked < b.asked; });
+      last->states.pop_front();
+      if (last->states.empty()) hidden_.erase(last);
     }
   }
 
@@ -217,50 +228,72 @@ class Connected final : public SlotConversations {
     return taken;
   }
 
+  /// The slot that a task names, by llama.cpp's reckoning; -1 for none.
+  int wanted_slot(const server_task& task) const {
+    if (task.id_slot == -1) return -1;
+    return static_cast<int>(static_cast<std::size_t>(task.id_slot) % slots_.size());
+  }
+
+  /// Whether it has the slots that it takes. llama.cpp would touch what a slot holds before it finds out.
+  bool can_begin(const server_task& task) const {
+    const int wanted = wanted_slot(task);
+    if (wanted != -1 && slots_[static_cast<std::size_t>(wanted)].is_processing()) return false;
+    const auto free = std::count_if(slots_.begin(), slots_.end(),
+                                    [](const server_slot& slot) { return !slot.is_processing(); });
+    return static_cast<std::size_t>(free) >= 1 + task.child_tasks.size();
+  }
+
   bool place(server_task&& task) {
+    if (!can_begin(task)) {
+      context_.queue_tasks.defer(std::move(task));
+      return true;
+    }
     const std::string owner = owner_of(task);
+    forget_trifles(owner);
     show(owner);
+    shown_asked_ = ++asked_;
     const bool apart = !is_alone(owner);
     if (apart) choose_slot(task, owner);
-    before(task);
-    std::vector<const server_slot*> idle;
-    for (const server_slot& slot : slots_) {
-      if (!slot.is_processing()) idle.push_back(&slot);
+    std::vector<server_slot*> idle;
+    for (server_slot& slot : slots_) {
+      if (slot.is_processing()) continue;
+      idle.push_back(&slot);
+      if (!apart) owner_of_slot(slot) = owner;  // also of one that is empty: what comes in is theirs
     }
+    before(task, apart);
     // What llama.cpp saves of idle slots would be taken for the owner's of the task.
     const bool saves_idle_slots = params_.cache_idle_slots;
     params_.cache_idle_slots = saves_idle_slots && !apart;
     const bool taken = process(std::move(task), false);
     params_.cache_idle_slots = saves_idle_slots;
-    bool begun = false;
-    for (const server_slot* slot : idle) {
-      if (!slot->is_processing()) continue;
-      owner_of_slot(*slot) = owner;
-      begun = true;
-    }
+    const bool begun =
+        std::any_of(idle.begin(), idle.end(), [](const server_slot* slot) { return slot->is_processing(); });
     if (apart && saves_idle_slots && begun) save_idle_slots();
     bound_hidden();
     return taken;
   }
 
+  /// What a probe leaves, for one: not worth being kept apart.
+  void forget_trifles(const std::string& owner) {
+    for (server_slot& slot : slots_) {
+      if (slot.is_processing() || slot.prompt.tokens.empty() || owner_of_slot(slot) == owner) continue;
+      if (slot.prompt.tokens.size() < kLeastTokens) slot.prompt_clear();
+    }
+  }
+
   /// llama.cpp's choice among what is `owner`'s and what is empty; where there is neither, the slot that was
-  /// not used for longest, emptied.
+  /// not used for longest, emptied. So are those that other replies to the same prompt will take.
   void choose_slot(server_task& task, const std::string& owner) {
-    const auto count = static_cast<int>(slots_.size());
-    const int wanted = task.id_slot < 0 ? -1 : task.id_slot % count;
-    const auto least = static_cast<std::size_t>(similarity_ * static_cast<float>(task.tokens.size()));
+    const int wanted = wanted_slot(task);
     server_slot* similar = nullptr;
     server_slot* empty = nullptr;
     server_slot* oldest = nullptr;
-    std::size_t common = least;
-    std::size_t free = 0;
+    auto common = static_cast<std::size_t>(similarity_ * static_cast<float>(task.tokens.size()));
     const auto older = [](const server_slot& slot, const server_slot* than) {
       return than == nullptr || slot.t_last_used <= than->t_last_used;
     };
     for (server_slot& slot : slots_) {
-      if (slot.is_processing()) continue;
-      ++free;
-      if (wanted != -1 && slot.id != wanted) continue;
+      if (slot.is_processing() || (wanted != -1 && slot.id != wanted)) continue;
       if (older(slot, oldest)) oldest = &slot;
       if (slot.prompt.tokens.empty()) {
         if (older(slot, empty)) empty = &slot;
@@ -271,19 +304,33 @@ class Connected final : public SlotConversations {
         similar = &slot;
       }
     }
-    if (oldest == nullptr || free < 1 + task.child_tasks.size()) return;  // it will be offered again
     server_slot& target = similar != nullptr ? *similar : empty != nullptr ? *empty : *oldest;
-    if (!target.prompt.tokens.empty() && owner_of_slot(target) != owner) vacate(target);
-    owner_of_slot(target) = owner;
+    give(target, owner);
     task.id_slot = target.id;
+    std::size_t others = task.child_tasks.size();
+    for (server_slot& slot : slots_) {
+      if (others == 0) break;
+      if (slot.is_processing() || &slot == &target) continue;
+      give(slot, owner);
+      --others;
+    }
+    if (!hidden_.empty() && !target.prompt.tokens.empty()) bound_hidden(size_of(target));  // it may be saved
+  }
+
+  void give(server_slot& slot, const std::string& owner) {
+    if (!slot.prompt.tokens.empty() && owner_of_slot(slot) != owner) vacate(slot);
+    owner_of_slot(slot) = owner;
   }
 
   /// As llama.cpp does behind each new task, with each slot in its own owner's part of the cache.
   void save_idle_slots() {
     for (server_slot& slot : slots_) {
       if (slot.is_processing() || slot.prompt.tokens.empty()) continue;
-      save(slot);
-      if (params_.kv_unified) slot.prompt_clear();
+      if (params_.kv_unified) {
+        vacate(slot);
+      } else {
+        save_to_cache(slot);
+      }
     }
   }
 
@@ -329,13 +376,18 @@ class Connected final : public SlotConversations {
 
   /// What an idle slot knows goes to the prompt cache too, or to the keeper where that is too small.
   void save(server_slot& slot) {
-    if (adapters_changed_ || params_.embedding || !is_sound(slot) || is_cached(slot)) return;
+    if (!save_to_cache(slot) && !adapters_changed_) keep(slot);
+  }
+
+  /// False where the prompt cache has no room for what would be worth it.
+  bool save_to_cache(server_slot& slot) {
+    if (params_.embedding || !is_sound(slot) || is_cached(slot)) return true;
     const std::size_t bytes = size_of(slot);
-    const bool fits = cache_ != nullptr && (cache_->limit_size == 0 || bytes <= cache_->limit_size);
-    if (!fits) return keep(slot);
+    if (cache_ == nullptr || (cache_->limit_size > 0 && bytes > cache_->limit_size)) return false;
     const Showing owners(*this, owner_of_slot(slot));
     bound_hidden(bytes);
     if (slot.prompt_save(*cache_)) cache_->update();
+    return true;
   }
 
   void vacate(server_slot& slot) {
@@ -343,11 +395,16 @@ class Connected final : public SlotConversations {
     slot.prompt_clear();
   }
 
-  void before(server_task& task) {
+  void before(server_task& task, bool apart) {
     const bool generates = task.type == SERVER_TASK_TYPE_COMPLETION || task.type == SERVER_TASK_TYPE_INFILL;
-    if (!generates || !task.params.cache_prompt || adapters_changed_) return;
-    const std::vector<std::int32_t> tokens = plain_tokens(task.tokens);
-    if (!tokens.empty()) restore_best(task, tokens);
+    if (!generates || !task.params.cache_prompt) return;
+    const std::vector<std::int32_t> tokens =
+        adapters_changed_ ? std::vector<std::int32_t>() : plain_tokens(task.tokens);
+    if (!tokens.empty()) return restore_best(task, tokens);
+    if (!apart || cache_ == nullptr || task.type != SERVER_TASK_TYPE_COMPLETION) return;
+    // llama.cpp does not ask its cache for a slot that is named and empty.
+    server_slot& target = slots_[static_cast<std::size_t>(task.id_slot)];
+    if (target.prompt.tokens.empty() && !target.prompt_load(*cache_, task.tokens)) target.prompt_clear();
   }
 
   /// The idle slots as llama.cpp will choose among them for one task.
@@ -360,8 +417,9 @@ class Connected final : public SlotConversations {
 
   Choice look_at_slots(const server_task& task) {
     Choice choice;
+    const int wanted = wanted_slot(task);
     for (server_slot& slot : slots_) {
-      if (slot.is_processing() || (task.id_slot != -1 && slot.id != task.id_slot)) continue;
+      if (slot.is_processing() || (wanted != -1 && slot.id != wanted)) continue;
       const std::size_t common = slot.prompt.tokens.get_common_prefix(task.tokens);
       if (choice.similar == nullptr || common > choice.common) {
         choice.similar = &slot;
@@ -490,7 +548,9 @@ class Connected final : public SlotConversations {
   const float similarity_;
   std::vector<std::string> owners_;  // of what each slot holds, by its place
   std::string shown_;                // whose the prompt cache is
-  std::list<Hidden> hidden_;         // the rest of it: who has not asked for longest first
+  std::uint64_t shown_asked_ = 0;
+  std::list<Hidden> hidden_;  // the rest of it
+  std::uint64_t asked_ = 0;
   bool adapters_changed_ = false;
   std::atomic<bool> afresh_ = false;
 };

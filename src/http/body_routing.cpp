@@ -39,7 +39,10 @@ gateway::Tier tier_of(std::string_view name) {
 constexpr std::array<std::string_view, 4> kMostTokens{"max_tokens", "max_completion_tokens",
                                                       "max_output_tokens", "n_predict"};
 /// Whose texts are data in base64, or where it is.
-constexpr std::array<std::string_view, 5> kDataTexts{"data", "file_data", "image_data", "image_url", "url"};
+constexpr std::array<std::string_view, 6> kDataTexts{"data",      "file_data",       "image_data",
+                                                     "image_url", "multimodal_data", "url"};
+/// Where tokens may come as numbers, beside "prompt".
+constexpr std::array<std::string_view, 3> kTokenLists{"content", "input", "tokens"};
 
 /// Keeps the values of a few keys of the outermost object; walks over everything else.
 class RoutingReader final : public nlohmann::json_sax<Json> {
@@ -49,6 +52,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   bool outermost_is_array = false;
   bool model_is_text = true;
   bool wait_is_flag = true;
+  bool reply_is_unbounded = false;  ///< by one of the names of its bound, whatever the others say
   std::optional<Error> error;
 
   bool null() override {
@@ -56,16 +60,16 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     if (is_wait()) wait_is_flag = false;
     return true;
   }
-  bool number_integer(number_integer_t) override { return other_value(); }
+  bool number_integer(number_integer_t) override { return number(); }
   bool number_unsigned(number_unsigned_t value) override {
-    if (depth_ == 1 && key_ == Key::kReplyBound) {
+    if (is_reply_bound()) {
       found.max_tokens = std::max<std::uint64_t>(found.max_tokens.value_or(0), value);
-    } else if (depth_ == 1 && key_ == Key::kReplies) {
-      found.replies = std::max<std::uint64_t>(value, 1);
+      return true;
     }
-    return other_value();
+    if (depth_ == 1 && key_ == Key::kReplies) found.replies = std::max<std::uint64_t>(found.replies, value);
+    return number();
   }
-  bool number_float(number_float_t, const string_t&) override { return other_value(); }
+  bool number_float(number_float_t, const string_t&) override { return number(); }
   bool binary(binary_t&) override { return other_value(); }
 
   bool boolean(bool value) override {
@@ -82,6 +86,8 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     }
     if (is_wait()) wait_is_flag = false;
     if (!is_data_) found.text_bytes += value.size();
+    if (is_reply_bound()) reply_is_unbounded = true;
+    count_prompt();
     if (is_model()) {
       take_model(std::move(value));
     } else if (depth_ == 1 && key_ == Key::kServiceTier) {
@@ -112,15 +118,17 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     inner_is_user_id_ = depth_ == 2 && key_ == Key::kMetadata && name == "user_id";
     is_data_ = is_one_of(kDataTexts, name);
     if (depth_ != 1) return true;
-    key_ = name == "model"                ? Key::kModel
-           : name == "stream"             ? Key::kStream
-           : name == "wait"               ? Key::kWait
-           : name == "user"               ? Key::kUser
-           : name == "metadata"           ? Key::kMetadata
-           : name == "service_tier"       ? Key::kServiceTier
-           : name == "n"                  ? Key::kReplies
-           : is_one_of(kMostTokens, name) ? Key::kReplyBound
-                                          : Key::kOther;
+    key_ = name == "model"                   ? Key::kModel
+           : name == "stream"                ? Key::kStream
+           : name == "wait"                  ? Key::kWait
+           : name == "user"                  ? Key::kUser
+           : name == "metadata"              ? Key::kMetadata
+           : name == "service_tier"          ? Key::kServiceTier
+           : name == "n" || name == "n_cmpl" ? Key::kReplies
+           : name == "prompt"                ? Key::kPrompt
+           : is_one_of(kTokenLists, name)    ? Key::kTokens
+           : is_one_of(kMostTokens, name)    ? Key::kReplyBound
+                                             : Key::kOther;
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
@@ -138,6 +146,8 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
     kMetadata,
     kServiceTier,
     kReplies,
+    kPrompt,
+    kTokens,
     kReplyBound
   };
 
@@ -145,6 +155,17 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   [[nodiscard]] bool is_wait() const { return depth_ == 1 && key_ == Key::kWait; }
   [[nodiscard]] bool is_user() const {
     return (depth_ == 1 && key_ == Key::kUser) || (depth_ == 2 && inner_is_user_id_);
+  }
+  [[nodiscard]] bool is_reply_bound() const { return depth_ == 1 && key_ == Key::kReplyBound; }
+  /// Not one that bounds a reply.
+  bool number() {
+    if (is_reply_bound()) reply_is_unbounded = true;
+    if (depth_ > 1 && (key_ == Key::kPrompt || key_ == Key::kTokens)) ++found.token_ids;
+    return other_value();
+  }
+  /// Texts and lists of an outermost list are prompts of their own.
+  void count_prompt() {
+    if (depth_ == 2 && key_ == Key::kPrompt && ++listed_prompts_ > 1) found.prompts = listed_prompts_;
   }
   void take_model(std::string name) {
     found.model = std::move(name);
@@ -157,6 +178,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   }
   bool go_down() {
     other_value();
+    count_prompt();
     if (++depth_ <= kDeepestJson) return true;
     return refuse("the request body is nested deeper than " + std::to_string(kDeepestJson) +
                   " levels, which is the limit");
@@ -169,6 +191,7 @@ class RoutingReader final : public nlohmann::json_sax<Json> {
   std::size_t depth_ = 0;
   Key key_ = Key::kOther;
   bool inner_is_user_id_ = false;
+  std::uint64_t listed_prompts_ = 0;
   bool is_data_ = false;                                                     ///< what the last key names
   decltype(kParsedTexts)::const_iterator parsed_text_ = kParsedTexts.end();  ///< the last key, if it is one
 };
@@ -188,6 +211,7 @@ Status read(std::string_view body, Outermost outermost, RoutingReader& reader) {
 Result<BodyRouting> route_body(std::string_view body, Outermost outermost) {
   RoutingReader reader;
   if (auto sound = read(body, outermost, reader); !sound) return std::unexpected(std::move(sound.error()));
+  if (reader.reply_is_unbounded) reader.found.max_tokens.reset();
   return std::move(reader.found);
 }
 

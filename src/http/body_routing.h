@@ -27,9 +27,11 @@ struct BodyRouting {
       {};  ///< OpenAI's "user", or "user_id" in Anthropic's "metadata"; the first that is a text
   gateway::Tier tier = gateway::Tier::kDefault;  ///< as OpenAI's "service_tier" says
   std::size_t text_bytes = 0;                    ///< of all texts but images, sounds and files
+  std::uint64_t token_ids = 0;                   ///< in prompts that come as such
   std::optional<std::uint64_t> max_tokens =
       {};                     ///< the most that one reply may have, by any of the names that engines read
-  std::uint64_t replies = 1;  ///< OpenAI's "n"
+  std::uint64_t replies = 1;  ///< to one prompt
+  std::uint64_t prompts = 1;
 };
 
 /// What a body may be on the outside. LoRA scales come as an array, which names no model.

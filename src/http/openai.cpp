@@ -60,17 +60,19 @@ bool generates(std::string_view path) {
 constexpr std::uint64_t kBytesOfAToken = 3;
 constexpr std::uint64_t kTokensOfATemplate = 32;
 /// Of a reply whose request names no most.
-constexpr std::uint64_t kUsualReply = 256;
+constexpr std::uint64_t kUsualReply = 512;
 
 tenants::Ahead tokens_ahead(std::string_view path, const BodyRouting& routing) {
   if (!generates(path)) return {};
-  const std::uint64_t prompt = routing.text_bytes / kBytesOfAToken + kTokensOfATemplate;
+  const std::uint64_t prompt = routing.text_bytes / kBytesOfAToken + routing.token_ids + kTokensOfATemplate;
   if (stream_form(path) == StreamForm::kOther)
     return {.tokens = prompt, .is_bound = true};  // embeddings, ranks
-  // A bound beyond every context is none.
-  constexpr std::uint64_t kBeyond = 10'000'000;
-  const std::uint64_t reply = std::min(routing.max_tokens.value_or(kUsualReply), kBeyond);
-  return {.tokens = prompt + reply * std::min<std::uint64_t>(routing.replies, 128),
+  // Beyond every context, and every number of slots.
+  constexpr std::uint64_t kMost = 10'000'000, kMostReplies = 100'000;
+  const std::uint64_t reply = std::min(routing.max_tokens.value_or(kUsualReply), kMost);
+  const std::uint64_t replies =
+      std::min(routing.replies, kMostReplies) * std::min(routing.prompts, kMostReplies);
+  return {.tokens = prompt + reply * std::min(replies, kMostReplies),
           .is_bound = routing.max_tokens.has_value()};
 }
 

@@ -31,6 +31,15 @@ TEST(BodyRouting, SaysHowMuchIsAskedAndForHowMuch) {
       << "whichever the engine reads";
   EXPECT_EQ(of(R"({"max_output_tokens":8,"n":3})").replies, 3U);
   EXPECT_EQ(of(R"({"n_predict":8})").replies, 1U);
+  EXPECT_EQ(of(R"({"n_cmpl":4,"n":2})").replies, 4U);
+  for (const char* none : {"-1", "4000.0", "\"9\""})
+    EXPECT_EQ(of((std::string(R"({"n_predict":)") + none + R"(,"max_tokens":1})").c_str()).max_tokens,
+              std::nullopt);
+  EXPECT_EQ(of(R"({"prompt":"a"})").prompts, 1U);
+  EXPECT_EQ(of(R"({"prompt":["a","b",[1,2]],"n":2})").prompts, 3U);
+  EXPECT_EQ(of(R"({"prompt":[5,6,7]})").prompts, 1U);
+  EXPECT_EQ(of(R"({"prompt":[5,6,7],"seed":3})").token_ids, 3U);
+  EXPECT_EQ(of(R"({"input":[[5,6],[7]]})").token_ids, 3U);
   EXPECT_EQ(of(R"({"messages":[{"role":"user","content":"hello"}]})").text_bytes, 9U);
   EXPECT_EQ(
       of(R"({"content":[{"text":"hello"},{"image_url":{"url":"data:image/png;base64,AAAA"}}]})").text_bytes,

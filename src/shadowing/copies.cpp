@@ -225,6 +225,7 @@ void Copies::ask_for_similarity(const JobPtr& job) {
   request.method = "POST";
   request.path = "/v1/embeddings";
   request.body = embeddings_request(model, user, copy);
+  request.owner = job->owner;
   dependencies_.gateway.run(std::move(options), std::move(request), sink);
 }
 

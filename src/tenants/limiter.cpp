@@ -38,11 +38,13 @@ std::optional<Error> Account::enter(const Limits& limits, Ahead ahead, Duration&
     retry_after = tokens_.until_below(now, *limits.tpm);
     return over_limit("tokens a minute", *limits.tpm);
   }
-  if (limits.tpm) {
+  if (limits.tpm && ahead.tokens > 0) {
     const std::uint64_t needed = std::min(ahead.tokens, *limits.tpm);
     const std::uint64_t used = tokens_.sum(now);
     if (ahead_ > 0 && used + ahead_ + needed > *limits.tpm) {
       retry_after = kLookAgain;
+      if (used + needed > *limits.tpm)
+        retry_after = std::max<Duration>(retry_after, tokens_.until_below(now, *limits.tpm - needed + 1));
       return Error{
           ErrorCode::kOverloaded,
           fmt::format("what this key's limit of {} tokens a minute leaves may be needed by its requests "

@@ -102,6 +102,7 @@ TEST_F(LimiterTest, ARequestThatMayNeedMoreThanTheLimitGetsAMinuteOfItsOwn) {
   auto first = limiter_.admit("k", limits, endless);
   ASSERT_TRUE(first);
   EXPECT_FALSE(limiter_.admit("k", limits, {.tokens = 1, .is_bound = true}));
+  EXPECT_TRUE(limiter_.admit("k", limits)) << "what takes no tokens takes them from nobody";
   first->end(10);
   EXPECT_TRUE(limiter_.admit("k", limits, {.tokens = 1, .is_bound = true})) << "ninety are left";
   const auto again = limiter_.admit("k", limits, endless);
@@ -180,8 +181,9 @@ struct Model {
     const std::uint64_t needed = std::min(ahead.tokens, *limits.tpm);
     const std::uint64_t of_running = std::accumulate(running.begin(), running.end(), std::uint64_t{0});
     return running.size() < *limits.parallel && within_a_minute(requests, now) < *limits.rpm &&
-           used < *limits.tpm && (of_running == 0 || used + of_running + needed <= *limits.tpm) &&
-           (!ahead.is_bound || used + needed <= *limits.tpm);
+           used < *limits.tpm &&
+           (needed == 0 || ((of_running == 0 || used + of_running + needed <= *limits.tpm) &&
+                            (!ahead.is_bound || used + needed <= *limits.tpm)));
   }
   std::vector<Happened> requests, tokens;
   std::vector<std::uint64_t> running;  // what is ahead of them

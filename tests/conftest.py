@@ -16,6 +16,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: slow; only with --full")
     config.addinivalue_line("markers", "own: not for llama-server, when that is what is tested")
+    config.addinivalue_line("markers", "plain(why): not for a binary with a sanitizer")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -24,6 +25,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="slow: run with --full"))
         if "own" in item.keywords and paths.TESTING_PEER:
             item.add_marker(pytest.mark.skip(reason="llama-server does not do this"))
+        if paths.SANITIZED and (mark := item.get_closest_marker("plain")):
+            item.add_marker(pytest.mark.skip(reason=f"not under a sanitizer: {mark.args[0]}"))
 
 
 @pytest.hookimpl(hookwrapper=True)

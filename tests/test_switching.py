@@ -135,6 +135,7 @@ def test_a_waiter_that_leaves_does_not_stop_the_load(start, real_models):
         "loading", "warming", "hot"]
 
 
+@pytest.mark.plain("what it keeps of freed memory is in the count")
 def test_park_and_resume(start, real_models):
     server = start("--models-dir", real_models, *NEAR)
     asked = {"max_tokens": 6, "cache_prompt": False}

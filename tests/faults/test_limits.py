@@ -34,6 +34,7 @@ def assert_nobody_notices(fault, site, tokens: int) -> None:
             assert not user.wrong and not user.errors, (user.wrong[:2], user.errors)
 
 
+@pytest.mark.plain("libfaketime and AddressSanitizer call each other before either is ready")
 def test_a_clock_that_jumps(open_folder):
     """Waits, idle times and deadlines are of the monotonic clock; the time of day is for people to read."""
     site = faults.site_with_clock(open_folder)

@@ -70,6 +70,7 @@ def test_replies_are_those_of_one_process(start, real_models):
     assert not any(GEMMA in region.path for region in psutil.Process(server.pid).memory_maps())
 
 
+@pytest.mark.plain("its shadow memory is beyond worker_memory")
 def test_one_model_of_several(start, real_models, tmp_path):
     config = tmp_path / "switchyard.yaml"
     config.write_text(f"""
@@ -180,7 +181,9 @@ models:
 # ---- death ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGSEGV, marks=pytest.mark.plain("it takes the signal itself")),
+               signal.SIGABRT], ids=lambda n: n.name)
 def test_a_worker_dies_alone(start, real_models, number):
     server = start("--models-dir", real_models, *ISOLATED)
     assert server.chat(GEMMA, max_tokens=1).status_code == 200

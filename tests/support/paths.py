@@ -23,6 +23,9 @@ GEMMA = GEMMA_FILE.name.removesuffix(".gguf")
 #: Where engines live in all servers that do not say: "process" runs the whole suite with worker processes.
 ISOLATION = os.environ.get("SWITCHYARD_ISOLATION", "")
 
+#: True when the server under test is built with a sanitizer: several times as slow, with memory of its own.
+SANITIZED = bool(os.environ.get("SWITCHYARD_SANITIZED"))
+
 #: True when the server under test is llama-server: what it cannot do is then skipped.
 TESTING_PEER = SWITCHYARD.name == "llama-server"
 

@@ -298,7 +298,7 @@ def test_no_key_is_told_what_another_has_asked(start, real_models, tmp_path, iso
 
 
 def test_an_expired_key_is_refused(server):
-    key = make(server, duration="1ms")
+    key = make(server, duration="500ms")
     wait_until(lambda: "has expired" in ask(server, key).text, "it to expire")
     assert ask(server, key).status_code == 401
 

@@ -249,7 +249,7 @@ class Connected final : public SlotConversations {
       return true;
     }
     const std::string owner = owner_of(task);
-    forget_trifles(owner);
+    forget_probes(owner);
     show(owner);
     shown_asked_ = ++asked_;
     const bool apart = !is_alone(owner);
@@ -273,11 +273,13 @@ class Connected final : public SlotConversations {
     return taken;
   }
 
-  /// What a probe leaves, for one: not worth being kept apart.
-  void forget_trifles(const std::string& owner) {
+  /// What they leave is nobody's and not worth being kept apart from.
+  void forget_probes(const std::string& owner) {
+    if (owner.empty()) return;
     for (server_slot& slot : slots_) {
-      if (slot.is_processing() || slot.prompt.tokens.empty() || owner_of_slot(slot) == owner) continue;
-      if (slot.prompt.tokens.size() < kLeastTokens) slot.prompt_clear();
+      const bool is_nobodys = !slot.prompt.tokens.empty() && owner_of_slot(slot).empty();
+      if (is_nobodys && !slot.is_processing() && slot.prompt.tokens.size() < kLeastTokens)
+        slot.prompt_clear();
     }
   }
 

@@ -101,9 +101,8 @@ constexpr Key<ConversationsSection> kConversations[] = {
        reader.read_from_zero(node, section.disk);
      }},
     {"shared", "true or false", "false",
-     "Whether keys go on from each other's prompts: a common beginning is evaluated once for all of them, "
-     "and "
-     "`cached_tokens` tells each what others have asked.",
+     "Whether keys go on from each other's prompts: a common beginning is evaluated once for all "
+     "of them, and `cached_tokens` tells each what others have asked.",
      SWITCHYARD_READ(shared)},
 };
 

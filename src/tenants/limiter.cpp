@@ -34,13 +34,13 @@ std::optional<Error> Account::enter(const Limits& limits, Ahead ahead, Duration&
     retry_after = requests_.until_below(now, *limits.rpm);
     return over_limit("requests a minute", *limits.rpm);
   }
-  if (limits.tpm && tokens_.sum(now) >= *limits.tpm) {
+  const std::uint64_t used = tokens_.sum(now);
+  if (limits.tpm && used >= *limits.tpm) {
     retry_after = tokens_.until_below(now, *limits.tpm);
     return over_limit("tokens a minute", *limits.tpm);
   }
   if (limits.tpm && ahead.tokens > 0) {
     const std::uint64_t needed = std::min(ahead.tokens, *limits.tpm);
-    const std::uint64_t used = tokens_.sum(now);
     if (ahead_ > 0 && used + ahead_ + needed > *limits.tpm) {
       retry_after = kLookAgain;
       if (used + needed > *limits.tpm)

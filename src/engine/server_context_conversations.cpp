@@ -116,14 +116,20 @@ class Connected final : public SlotConversations {
   /// Has the prompt cache be an owner's for a while.
   class Showing {
    public:
-    Showing(Connected& of, const std::string& owner) : of_(of), before_(of.shown_) { of_.show(owner); }
-    ~Showing() { of_.show(before_); }
+    Showing(Connected& of, const std::string& owner) : of_(of), before_(of.shown_), asked_(of.shown_asked_) {
+      of_.show(owner);
+    }
+    ~Showing() {
+      of_.show(before_);
+      of_.shown_asked_ = asked_;  // also where nothing of theirs is cached yet
+    }
     Showing(const Showing&) = delete;
     Showing& operator=(const Showing&) = delete;
 
    private:
     Connected& of_;
     const std::string before_;
+    const std::uint64_t asked_;
   };
 
   bool process(server_task&& task, bool is_yielding) {

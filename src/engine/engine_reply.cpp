@@ -24,7 +24,8 @@ class ServerReply final : public Reply {
                  to_files(std::move(request.files)),
                  stop_},
         tag_(std::move(tag)),
-        owner_(std::move(request.owner)) {}
+        owner_(std::move(request.owner)),
+        asker_(std::move(request.asker)) {}
 
   ~ServerReply() override {
     const LogTag log(tag_);
@@ -37,7 +38,7 @@ class ServerReply final : public Reply {
 
   void run(const server_http_context::handler_t& handler) {
     const LogTag log(tag_);
-    const TaskOwnerScope owner(owner_);
+    const TaskOwnerScope owner(owner_, asker_);
     error_type type = ERROR_TYPE_SERVER;
     std::string message;
     try {
@@ -101,6 +102,7 @@ class ServerReply final : public Reply {
   const server_http_req request_;
   const std::string tag_;
   const std::string owner_;
+  const std::string asker_;
   server_http_res_ptr response_;
 };
 

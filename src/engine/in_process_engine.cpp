@@ -178,7 +178,7 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
   engine->routes_.update_meta(engine->context_);
   engine->keeper_ = conversations != nullptr ? std::move(conversations) : std::make_unique<NoKeeper>();
   engine->conversations_ = connect_conversations(engine->context_, *engine->keeper_);
-  call_when_idle(engine->context_, [activity = engine->watch_.activity()] {
+  connect_rounds(engine->context_, engine->prompts_first_, [activity = engine->watch_.activity()] {
     activity->end();
     end_idle_workers();
   });

@@ -13,6 +13,7 @@
 #include "engine/context_probe.h"
 #include "engine/decode_watch.h"
 #include "engine/host_buffers.h"
+#include "engine/prompts_first.h"
 #include "engine/slot_state.h"
 #include "server-context.h"
 
@@ -52,6 +53,7 @@ class InProcessEngine final : public Engine {
   [[nodiscard]] Status probe(std::chrono::milliseconds bound) override;
   [[nodiscard]] std::shared_ptr<const LoopActivity> activity() const override { return watch_.activity(); }
   [[nodiscard]] bool abort(std::chrono::milliseconds bound) override;
+  [[nodiscard]] PromptsFirst& prompts_first() { return prompts_first_; }
 
  private:
   InProcessEngine(std::unique_ptr<common_params> params, std::string tag, OnFailed on_failed);
@@ -66,6 +68,7 @@ class InProcessEngine final : public Engine {
   const std::string tag_;
   const OnFailed on_failed_;
   std::shared_ptr<Weights> weights_;
+  PromptsFirst prompts_first_;
   DecodeWatch watch_;  // before the contexts that ask it
   server_context context_;
   ZeroedBuffers zeroed_buffers_;  // of the context

@@ -15,6 +15,8 @@ struct server_context;
 
 namespace switchyard::engine {
 
+class PromptsFirst;
+
 /// What one slot knows of one conversation: its tokens and llama.cpp's state for them. Only of use to
 /// a context of the same weights and the same shape.
 struct SlotState {
@@ -73,9 +75,9 @@ class SlotConversations {
   virtual void hand_over() = 0;
 };
 
-/// Has the loop call `idle` whenever none of its slots has work. After the model is loaded and before the
-/// loop starts.
-void call_when_idle(server_context& context, std::function<void()> idle);
+/// Has the loop's rounds go by `prompts_first`, which must outlive it, and call `idle` whenever none of its
+/// slots has work. After the model is loaded and before the loop starts.
+void connect_rounds(server_context& context, PromptsFirst& prompts_first, std::function<void()> idle);
 
 /// After the model is loaded and before the loop starts; both must outlive the loop and the result.
 [[nodiscard]] std::unique_ptr<SlotConversations> connect_conversations(server_context& context,

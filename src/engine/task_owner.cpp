@@ -18,16 +18,24 @@ namespace switchyard::engine {
 namespace {
 
 thread_local std::string current_owner;
+thread_local std::string current_asker;
 
 void mark(server_task& task) {
   owner_of(task) = current_owner;
+  set_asker(task, current_asker);
   for (server_task& child : task.child_tasks) mark(child);
 }
 
 }  // namespace
 
-TaskOwnerScope::TaskOwnerScope(std::string owner) { current_owner = std::move(owner); }
-TaskOwnerScope::~TaskOwnerScope() { current_owner.clear(); }
+TaskOwnerScope::TaskOwnerScope(std::string owner, std::string asker) {
+  current_owner = std::move(owner);
+  current_asker = std::move(asker);
+}
+TaskOwnerScope::~TaskOwnerScope() {
+  current_owner.clear();
+  current_asker.clear();
+}
 
 static void post(server_response_reader* reader, server_task&& task, bool front) {
   mark(task);

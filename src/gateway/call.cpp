@@ -68,6 +68,7 @@ Call::Call(Gateway& gateway, CallOptions options, engine::Request request, std::
   record_.tenant = options_.tenant;
   record_.tier = options_.tier;
   request_.should_stop = [this] { return should_stop(); };
+  if (is_interactive(options_.tier)) request_.asker = options_.tenant;
 }
 
 Call::~Call() {

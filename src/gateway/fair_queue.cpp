@@ -5,13 +5,8 @@
 #include <utility>
 
 namespace switchyard::gateway {
-namespace {
 
-constexpr double kLastRepliesWeigh = 0.2;  // of the newest one in a tenant's average
-
-bool is_interactive(Tier tier) { return tier == Tier::kPriority || tier == Tier::kDefault; }
-
-}  // namespace
+static constexpr double kLastRepliesWeigh = 0.2;  // of the newest one in a tenant's average
 
 /// The least is next.
 struct FairQueue::Rank {

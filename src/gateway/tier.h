@@ -12,4 +12,9 @@ enum class Tier : std::uint8_t {
   kBackground,  ///< the server's own (a shadow's copy): takes what nobody else wants, and never waits for it
 };
 
+/// Somebody waits for it.
+[[nodiscard]] constexpr bool is_interactive(Tier tier) {
+  return tier == Tier::kPriority || tier == Tier::kDefault;
+}
+
 }  // namespace switchyard::gateway

@@ -116,6 +116,10 @@ struct Request {
   std::map<std::string, UploadedFile> files = {};
   /// Whose conversations it may go on with, and whose it leaves behind; empty: nobody's, who is one as well.
   std::string owner = {};
+  /// The tenant that waits for the first token; empty: nobody does (batch work, the server's own requests),
+  /// or nobody whom we know. A short prompt of one to whom no reply is under way goes before others' next
+  /// tokens.
+  std::string asker = {};
   std::function<bool()> should_stop = [] { return false; };  ///< polled from engine threads
 };
 

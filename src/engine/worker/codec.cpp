@@ -148,7 +148,11 @@ Status send(Channel& channel, const HandleOrder& order) {
   const Request& request = order.request;
   FieldWriter fields;
   if (order.engine) fields.number(*order.engine);
-  fields.text(request.method).text(request.path).text(request.query_string).text(request.owner);
+  fields.text(request.method)
+      .text(request.path)
+      .text(request.query_string)
+      .text(request.owner)
+      .text(request.asker);
   write(fields, request.params);
   write(fields, request.headers);
   fields.number(request.files.size());
@@ -170,6 +174,7 @@ Result<HandleOrder> read_handle(Message message) {
   request.path = fields.text();
   request.query_string = fields.text();
   request.owner = fields.text();
+  request.asker = fields.text();
   request.params = read_map(fields);
   request.headers = read_map(fields);
   const std::uint64_t files = fields.number();

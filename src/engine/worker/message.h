@@ -18,7 +18,7 @@ namespace switchyard::engine::worker {
 using Bytes = std::vector<std::uint8_t>;
 
 /// Raise it with every change of what messages hold.
-constexpr std::uint64_t kProtocol = 3;
+constexpr std::uint64_t kProtocol = 4;
 
 /// Every call has a socket of its own: the server's first message on it says what is asked for.
 enum class Kind : std::uint8_t {

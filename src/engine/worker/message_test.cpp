@@ -117,7 +117,8 @@ TEST(Codec, ARequestTravelsWhole) {
                                "m@1\x1f"
                                "c"}},
                   .body = std::string("{\0}", 3),
-                  .owner = "k1"};
+                  .owner = "k1",
+                  .asker = "k2"};
   request.files["file"] = {.data = {0, 1, 255}, .filename = "a.wav", .content_type = "audio/wav"};
   const auto read =
       read_handle(sent([&](Channel& to) { return send(to, HandleOrder{.engine = 3, .request = request}); }));
@@ -127,6 +128,7 @@ TEST(Codec, ARequestTravelsWhole) {
   EXPECT_EQ(read->request.headers, request.headers);
   EXPECT_EQ(read->request.body, request.body);
   EXPECT_EQ(read->request.owner, "k1");
+  EXPECT_EQ(read->request.asker, "k2");
   EXPECT_EQ(read->request.files.at("file").data, request.files.at("file").data);
   EXPECT_EQ(read->request.files.at("file").filename, "a.wav");
 }

@@ -169,6 +169,15 @@ class PeakMemory:
         self._thread.join()
 
 
+def settled(server: Server) -> int:
+    """Resident bytes once they no longer grow: an engine's buffers are filled behind it."""
+    before = 0
+    while (now := server.rss()) > before + (1 << 20):
+        before = now
+        time.sleep(1)
+    return now
+
+
 def wait_inspected(server: Server, *models: str) -> None:
     """Until the background has looked into these files."""
     wait_until(lambda: all("predicted_bytes" in admin.version(server, model) for model in models), "inspections")

@@ -2,9 +2,8 @@
 `bench/run memory`, which reads VmRSS in /proc/PID/status before the load and after a prompt of one
 full micro-batch (512 tokens)."""
 
-import time
-
-from common import GEMMA, SHORT, SMOLLM2, Table, admin, complete, folder, gguf_files, mib, ours, paths, shown, wait_inspected
+from common import (GEMMA, SHORT, SMOLLM2, Table, admin, complete, folder, gguf_files, mib, ours, paths, settled, shown,
+                    wait_inspected)
 
 FLAGS = ("--threads", 2, "--ctx-size", 4096, "--parallel", 2, "--cache-ram", 0)
 RANDOM = {
@@ -13,15 +12,6 @@ RANDOM = {
                             vocabulary_of=paths.SMOLLM2_FILE),
     "random-400m-q8_0": dict(embd=1536, ff=4096, layers=16, heads=24, kv_heads=8, quant="Q8_0"),
 }
-
-
-def settled(server) -> int:
-    """Resident bytes once they no longer grow: an engine's buffers are filled behind it."""
-    before = 0
-    while (now := server.rss()) > before + (1 << 20):
-        before = now
-        time.sleep(1)
-    return now
 
 
 def run() -> Table:

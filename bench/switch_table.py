@@ -5,7 +5,7 @@ import os
 import time
 
 import psutil
-from common import Table, admin, complete, folder, gguf_files, median, ms, ours, paths, shown, wait_inspected
+from common import Table, admin, complete, folder, gguf_files, median, ms, ours, paths, settled, shown, wait_inspected
 
 GIB = 2 ** 30
 #: llama's shapes; the reference's (load ms, memory GB, switch ms).
@@ -65,7 +65,7 @@ def measure(table: Table, name: str, shape: dict, reference) -> None:
                 complete(server, model, 1, prompt="Hello " * 600)
                 need = admin.version(server, model)["predicted_bytes"][0]
                 predicted = need["total"] - need["prompt_cache"]
-                actual = server.rss() - before
+                actual = settled(server) - before
                 parked, parked_first, hot_first = [], [], []
                 for _ in range(ROUNDS):
                     admin.act(server, model, "park")

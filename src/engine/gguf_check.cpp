@@ -25,7 +25,19 @@ struct GgufFree {
 };
 using GgufPtr = std::unique_ptr<gguf_context, GgufFree>;
 
-/// Regular, readable, begins with "GGUF".
+/// More than any model has by far. llama.cpp compares each key with each when it reads them.
+constexpr std::uint64_t kMostKeys = 16'384;
+
+/// The first bytes of a GGUF of version 2 or later.
+struct Header {
+  std::array<char, 4> magic;
+  std::uint32_t version;
+  std::uint64_t tensors;
+  std::uint64_t keys;
+};
+static_assert(sizeof(Header) == 24);
+
+/// Regular, readable, begins with "GGUF", does not promise more than can be read.
 Status check_is_gguf(const std::string& path) {
   std::error_code ec;
   const auto status = std::filesystem::status(path, ec);
@@ -37,12 +49,20 @@ Status check_is_gguf(const std::string& path) {
   }
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(ErrorCode::kNotFound, fmt::format("{}: cannot be opened", path), std::strerror(errno));
-  std::array<char, 4> magic{};
-  in.read(magic.data(), magic.size());
-  if (in.gcount() == 0) return fail(ErrorCode::kCorruptFile, fmt::format("{}: the file is empty", path));
-  if (in.gcount() != 4 || std::memcmp(magic.data(), "GGUF", 4) != 0) {
+  Header header{};
+  in.read(reinterpret_cast<char*>(&header), sizeof(header));
+  const std::streamsize got = in.gcount();
+  if (got == 0) return fail(ErrorCode::kCorruptFile, fmt::format("{}: the file is empty", path));
+  if (got < 4 || std::memcmp(header.magic.data(), "GGUF", 4) != 0) {
     return fail(ErrorCode::kCorruptFile,
                 fmt::format("{}: not a GGUF file (it does not begin with \"GGUF\")", path));
+  }
+  const bool is_known_version = header.version == 2 || header.version == 3;
+  if (got == sizeof(header) && is_known_version && header.keys > kMostKeys) {
+    return fail(ErrorCode::kCorruptFile,
+                fmt::format("{}: its header promises {} metadata keys, more than any "
+                            "model has: the file is corrupt; fetch it again",
+                            path, header.keys));
   }
   return {};
 }

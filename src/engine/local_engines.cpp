@@ -61,12 +61,10 @@ Result<std::unique_ptr<Engine>> LocalEngines::load(const ModelSpec& spec, const 
   const std::string key = inspection.weights_key + join(resolved.args);
   const auto turn = this->turn(inspection.weights_key);
   const MutexLock lock(*turn);
-  // Experience counts for a return from parked, where the weights have been in memory all along.
-  InProcessEngine::Experience experience;
-  if (weights_are_held(inspection.weights_key)) {
-    experience = known(key);
-  } else {
+  InProcessEngine::Experience experience = known(key);
+  if (!weights_are_held(inspection.weights_key)) {
     experience.host_buffers = inspection.need.host_buffers;
+    experience.proven = false;  // that counts for a return from parked, where the weights have been in memory
   }
   if (experience.probes.empty()) experience.probes = inspection.context_probes;
   experience.weights_key = inspection.weights_key;

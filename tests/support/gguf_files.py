@@ -259,7 +259,7 @@ def _unsound(template: str = CHATML, eps: float = 1e-5, query=np.float32):
 
 
 def _many_keys(_good: bytes) -> bytes:
-    """llama.cpp looks for doubled keys by comparing each with each."""
+    """llama.cpp looks for doubled keys by comparing each with each: it would take seconds."""
     keys = b"".join(_string(f"key.{i:06}") + struct.pack("<IB", 0, 1) for i in range(150_000))
     return b"GGUF" + struct.pack("<IQQ", 3, 0, 150_001) + _string("general.architecture") \
         + struct.pack("<I", 8) + _string("llama") + keys

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -108,6 +109,15 @@ TEST_F(EngineTest, UnknownPathIs404) {
                           .body = ""})
                 ->status(),
             404);
+}
+
+/// llama.cpp dates prompts by it while others are being rendered.
+TEST(LocalTimeTest, IsEachThreadsOwn) {
+  const std::time_t now = 0, later = 86400;
+  const std::tm* mine = std::localtime(&now);
+  const int day = mine->tm_yday;
+  std::thread([&] { EXPECT_NE(std::localtime(&later), mine); }).join();
+  EXPECT_EQ(mine->tm_yday, day);
 }
 
 TEST_F(EngineTest, BadBodyIsTheHandlersError) {

@@ -101,8 +101,12 @@ std::vector<bool> PromptsFirst::choose(const std::vector<SlotWork>& slots) {
   }
   last_was_ = first > 0 && others.replies + others.prompt_tokens > 0 && (always_ || cost_.pays(others));
   if (!last_was_) return std::vector<bool>(slots.size(), false);
-  ++sat_out_;
   return sits_out;
+}
+
+void PromptsFirst::learn(DecodeLoad load, std::chrono::nanoseconds time) {
+  if (last_was_ && load.replies == 0) ++sat_out_;
+  cost_.learn(load, time);
 }
 
 }  // namespace switchyard::engine

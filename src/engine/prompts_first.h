@@ -70,10 +70,11 @@ class PromptsFirst {
 
   /// For the decode that is next, to be asked before each: true for each slot that sits it out.
   [[nodiscard]] std::vector<bool> choose(const std::vector<SlotWork>& slots);
-  void learn(DecodeLoad load, std::chrono::nanoseconds time) { cost_.learn(load, time); }
+  /// What the decode was that choose() was asked for, and what it took.
+  void learn(DecodeLoad load, std::chrono::nanoseconds time);
   /// As if it always paid: for tests, whose models are too small for that.
   void always() { always_ = true; }
-  /// Decodes that somebody has sat out. Any thread.
+  /// Decodes that replies have sat out. Any thread.
   [[nodiscard]] std::uint64_t sat_out() const { return sat_out_; }
 
  private:

@@ -24,6 +24,12 @@ constexpr SlotWork kFree{};
 SlotWork reply(std::string_view asker) { return {At::kReply, asker, 0}; }
 SlotWork prompt(std::string_view asker, std::size_t left) { return {At::kPrompt, asker, left}; }
 
+/// What it says where nobody has sat out the decode before.
+std::vector<bool> choose(PromptsFirst& prompts, const std::vector<SlotWork>& slots) {
+  (void)prompts.choose({});
+  return prompts.choose(slots);
+}
+
 /// A machine on which a decode takes `per_decode`, as much again for each `per_reply`, and half of that for a
 /// token of a prompt.
 void teach(PromptsFirst& prompts, microseconds per_decode, microseconds per_reply) {
@@ -42,13 +48,17 @@ TEST(PromptsFirstTest, ANewcomerGoesBeforeWhoeverIsAtReplies) {
   const std::vector<SlotWork> slots{reply("a"), reply("a"), reply("a"), prompt("b", 6),
                                     reply("c"), kFree,      reply("")};
   EXPECT_EQ(prompts.choose(slots), (std::vector<bool>{true, true, true, false, true, false, true}));
+  prompts.learn({0, 6}, microseconds(12000));
+  EXPECT_EQ(prompts.sat_out(), 1U);
+  EXPECT_EQ(prompts.choose(slots), std::vector<bool>(slots.size(), false));
+  prompts.learn({5, 6}, microseconds(17000));
   EXPECT_EQ(prompts.sat_out(), 1U);
 }
 
 TEST(PromptsFirstTest, BeforeALongPromptToo) {
   PromptsFirst prompts;
   teach_processor(prompts);
-  EXPECT_EQ(prompts.choose({prompt("a", 2000), prompt("b", 6)}), (std::vector<bool>{true, false}));
+  EXPECT_EQ(choose(prompts, {prompt("a", 2000), prompt("b", 6)}), (std::vector<bool>{true, false}));
 }
 
 TEST(PromptsFirstTest, NobodySitsOutForOneWhoShouldNotGoFirst) {
@@ -56,7 +66,7 @@ TEST(PromptsFirstTest, NobodySitsOutForOneWhoShouldNotGoFirst) {
   teach_processor(prompts);
   const std::vector<bool> nobody(6, false);
   const auto beside = [&](const SlotWork& slot) {
-    return prompts.choose({reply("a"), reply("b"), reply("c"), reply("d"), reply("e"), slot});
+    return choose(prompts, {reply("a"), reply("b"), reply("c"), reply("d"), reply("e"), slot});
   };
   EXPECT_EQ(beside(prompt("a", 6)), nobody) << "has a reply under way";
   EXPECT_EQ(beside(prompt("", 6)), nobody) << "nobody waits for it";
@@ -69,14 +79,14 @@ TEST(PromptsFirstTest, OnlyWhereItGainsMoreThanItCosts) {
                                    reply("a"), reply("a"), prompt("b", 6)};
   const std::vector<SlotWork> four{reply("a"), reply("a"), reply("a"), reply("a"), prompt("b", 6)};
   PromptsFirst processor, gpu, unknown, one_size;
-  EXPECT_EQ(unknown.choose(five), std::vector<bool>(6, false));
+  EXPECT_EQ(choose(unknown, five), std::vector<bool>(6, false));
   teach_processor(processor);
-  EXPECT_EQ(processor.choose(four), std::vector<bool>(5, false));
-  EXPECT_NE(processor.choose(five), std::vector<bool>(6, false));
+  EXPECT_EQ(choose(processor, four), std::vector<bool>(5, false));
+  EXPECT_NE(choose(processor, five), std::vector<bool>(6, false));
   teach(gpu, microseconds(8000), microseconds(20));
-  EXPECT_EQ(gpu.choose(five), std::vector<bool>(6, false));
+  EXPECT_EQ(choose(gpu, five), std::vector<bool>(6, false));
   for (int i = 0; i < 100; ++i) one_size.learn({3, 0}, microseconds(100));
-  EXPECT_EQ(one_size.choose(five), std::vector<bool>(6, false)) << "one point is no plane";
+  EXPECT_EQ(choose(one_size, five), std::vector<bool>(6, false)) << "one point is no plane";
 }
 
 /// What is learnt of another load of the machine takes the place of what was.
@@ -85,12 +95,30 @@ TEST(PromptsFirstTest, ItLearnsAnew) {
                                     reply("a"), reply("a"), prompt("b", 6)};
   PromptsFirst prompts;
   teach_processor(prompts);
-  EXPECT_NE(prompts.choose(slots), std::vector<bool>(6, false));
+  EXPECT_NE(choose(prompts, slots), std::vector<bool>(6, false));
   for (int i = 0; i < 20; ++i) teach(prompts, microseconds(8000), microseconds(20));
-  EXPECT_EQ(prompts.choose(slots), std::vector<bool>(6, false));
+  EXPECT_EQ(choose(prompts, slots), std::vector<bool>(6, false));
   for (int i = 0; i < 50; ++i)
     prompts.learn({0, 512}, microseconds(512'000));  // of long prompts it learns nothing
-  EXPECT_EQ(prompts.choose(slots), std::vector<bool>(6, false));
+  EXPECT_EQ(choose(prompts, slots), std::vector<bool>(6, false));
+}
+
+/// An engine's first decode reads its weights for the first time.
+TEST(PromptsFirstTest, OneDecodeSaysNothing) {
+  PromptsFirst prompts;
+  prompts.learn({0, 1}, microseconds(240'000));
+  teach_processor(prompts);
+  EXPECT_NE(choose(prompts, {reply("a"), reply("a"), reply("a"), reply("a"), reply("a"), prompt("b", 6)}),
+            std::vector<bool>(6, false));
+}
+
+/// Where decodes themselves have come to take longer, as many as before, that is learnt too.
+TEST(PromptsFirstTest, TheLeastTimeIsNotForEver) {
+  PromptsFirst prompts;
+  teach_processor(prompts);
+  for (int i = 0; i < 200; ++i) teach(prompts, microseconds(40'000), microseconds(1000));
+  EXPECT_EQ(choose(prompts, {reply("a"), reply("a"), reply("a"), reply("a"), reply("a"), prompt("b", 6)}),
+            std::vector<bool>(6, false));
 }
 
 /// A load that is seen no more does not count for ever.
@@ -99,11 +127,13 @@ TEST(PromptsFirstTest, ItForgets) {
                                     reply("a"), reply("a"), prompt("b", 6)};
   PromptsFirst prompts;
   for (std::size_t replies = 10; replies < 20; ++replies)
-    for (int i = 0; i < 2; ++i)
-      prompts.learn({replies, 0}, microseconds(1000 * replies));  // nothing for a decode
-  ASSERT_NE(prompts.choose(slots), std::vector<bool>(6, false));
+    for (int i = 0; i < 20; ++i)
+      prompts.learn({replies, 0}, microseconds(2000 * replies));  // nothing for a decode
+  ASSERT_NE(choose(prompts, slots), std::vector<bool>(6, false));
+  for (int i = 0; i < 20; ++i) teach(prompts, microseconds(8000), microseconds(20));
+  ASSERT_NE(choose(prompts, slots), std::vector<bool>(6, false)) << "both count";
   for (int i = 0; i < 500; ++i) teach(prompts, microseconds(8000), microseconds(20));
-  EXPECT_EQ(prompts.choose(slots), std::vector<bool>(6, false));
+  EXPECT_EQ(choose(prompts, slots), std::vector<bool>(6, false));
 }
 
 /// The invariants, over random slots.
@@ -143,7 +173,6 @@ TEST(PromptsFirstTest, NobodySitsOutTwiceInARowOrInVain) {
     ASSERT_TRUE(first);
   }
   EXPECT_GT(counted, 1000U);
-  EXPECT_EQ(prompts.sat_out(), counted);
 }
 
 TEST(PromptsFirstTest, ADecodeWithoutNewcomersIsTheOneInBetween) {

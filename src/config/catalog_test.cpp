@@ -233,6 +233,16 @@ TEST_F(CatalogTest, SettingsHaveTheSamePrecedenceAsOptions) {
   EXPECT_EQ(find(*told, "b")->settings.park_after, 33s);  // the command line over all
 }
 
+TEST_F(CatalogTest, AModelMayNeverBeParkedWhateverTheDefaultsSay) {
+  const auto catalog = build_catalog(with({"--models-dir", models_dir()},
+                                          "defaults: {park_after: 100s, unload_after: 1h}\n"
+                                          "models:\n  - {id: b, park_after: never, unload_after: never}\n"));
+  ASSERT_TRUE(catalog) << catalog.error().to_string();
+  EXPECT_EQ(find(*catalog, "a")->settings.park_after, 100s);
+  EXPECT_EQ(find(*catalog, "b")->settings.park_after, std::nullopt);
+  EXPECT_EQ(find(*catalog, "b")->settings.unload_after, std::nullopt);
+}
+
 TEST_F(CatalogTest, HealthIsSetKeyByKey) {
   const auto catalog = build_catalog(
       with({"--models-dir", models_dir()},

@@ -202,13 +202,25 @@ void read_worker_nice(YamlReader& reader, const YAML::Node& node, Section& secti
   if (section.isolation.nice.value_or(0) > kMost) reader.report(node, "nice is from 0 to 19");
 }
 
+void read_idle_time(YamlReader& reader, const YAML::Node& node, std::optional<Duration>& out) {
+  if (node.IsScalar() && node.Scalar() == "never") {
+    out = kNever;
+  } else {
+    reader.read(node, out);
+  }
+}
+#define SWITCHYARD_READ_IDLE(member)                              \
+  [](YamlReader& reader, const YAML::Node& node, auto& section) { \
+    read_idle_time(reader, node, section.settings.member);        \
+  }
+
 constexpr Key<DefaultsSection> kDefaults[] = {
     {"args", "map of option to value", "none", "llama-server options for every model, without dashes.",
      SWITCHYARD_READ(args)},
     {"park_after", "duration", "never", "`park_after` for models that do not say.",
-     SWITCHYARD_READ(settings.park_after)},
+     SWITCHYARD_READ_IDLE(park_after)},
     {"unload_after", "duration", "never", "`unload_after` for models that do not say.",
-     SWITCHYARD_READ(settings.unload_after)},
+     SWITCHYARD_READ_IDLE(unload_after)},
     {"drain_timeout", "duration", "30s", "`drain_timeout` for models that do not say.",
      SWITCHYARD_READ(settings.drain_timeout)},
     {"weight", "number", "1.0", "`weight` for models that do not say.", SWITCHYARD_READ(settings.weight)},
@@ -272,10 +284,11 @@ constexpr Key<ModelSection> kModels[] = {
     {"pin", "true or false", "false", "Never evicted, parked or unloaded by the server itself.",
      SWITCHYARD_READ(settings.pin)},
     {"preload", "true or false", "false", "Made hot at start.", SWITCHYARD_READ(settings.preload)},
-    {"park_after", "duration", "never", "Idle time until the context is freed and the weights kept.",
-     SWITCHYARD_READ(settings.park_after)},
-    {"unload_after", "duration", "never", "Idle time until nothing is kept.",
-     SWITCHYARD_READ(settings.unload_after)},
+    {"park_after", "duration", "never",
+     "Idle time until the context is freed and the weights kept, or `never`.",
+     SWITCHYARD_READ_IDLE(park_after)},
+    {"unload_after", "duration", "never", "Idle time until nothing is kept, or `never`.",
+     SWITCHYARD_READ_IDLE(unload_after)},
     {"weight", "number", "1.0", "A model with twice the weight is kept twice as long.",
      SWITCHYARD_READ(settings.weight)},
     {"drain_timeout", "duration", "30s",

@@ -19,12 +19,15 @@
 
 namespace switchyard::config {
 
+/// An idle time that a model does not have, whatever the level below says: the word `never`.
+inline constexpr Duration kNever = Duration::max();
+
 /// How one model is treated; what is not set comes from the level below.
 struct SettingsSection {
   std::optional<bool> pin;
   std::optional<bool> preload;
-  std::optional<Duration> park_after;
-  std::optional<Duration> unload_after;
+  std::optional<Duration> park_after;    ///< or kNever
+  std::optional<Duration> unload_after;  ///< or kNever
   std::optional<double> weight;
   std::optional<Duration> drain_timeout;
   struct Health {

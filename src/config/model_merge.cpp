@@ -64,11 +64,15 @@ void apply_health(models::HealthSettings& settings, const SettingsSection::Healt
   settings.backoff_max = section.backoff_max.value_or(settings.backoff_max);
 }
 
+std::optional<Duration> idle_time(Duration written) {
+  return written == kNever ? std::nullopt : std::optional(written);
+}
+
 void apply_section(models::ModelSettings& settings, const SettingsSection& section) {
   settings.pin = section.pin.value_or(settings.pin);
   settings.preload = section.preload.value_or(settings.preload);
-  if (section.park_after) settings.park_after = section.park_after;
-  if (section.unload_after) settings.unload_after = section.unload_after;
+  if (section.park_after) settings.park_after = idle_time(*section.park_after);
+  if (section.unload_after) settings.unload_after = idle_time(*section.unload_after);
   settings.weight = section.weight.value_or(settings.weight);
   settings.drain_timeout = section.drain_timeout.value_or(settings.drain_timeout);
   apply_health(settings.health, section.health);

@@ -199,8 +199,7 @@ void add_create(CLI::App& parent, Context& context) {
   command->add_option("--hypothesis", words->hypothesis, "What is expected, and why");
   command->add_option("--minimum-sample", words->minimum_sample, "Observations of each arm (default 100)");
   command->add_option("--alpha", words->alpha, "How often it may promote wrongly (default 0.05)");
-  command->add_option("--segment-by", words->segment_by, "Show parts as well")
-      ->check(CLI::IsMember({"none", "path", "streaming"}));
+  command->add_option("--segment-by", words->segment_by, "Show parts as well: path, streaming, header:NAME");
   command->add_flag("--automatic", words->automatic, "The alias follows the verdict");
   add_server_options(*command, context);
   command->callback([&context, words] { create(context, *words); });

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <set>
 
@@ -58,6 +59,16 @@ Status validate_guardrails(const Definition& definition) {
   return {};
 }
 
+constexpr std::string_view kHeaderPrefix = "header:";
+
+/// A token of RFC 9110.
+bool is_header_name(std::string_view name) {
+  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+  return !name.empty() && name.size() <= kLongestId && std::ranges::all_of(name, [&](unsigned char c) {
+    return std::isalnum(c) != 0 || kMarks.contains(static_cast<char>(c));
+  });
+}
+
 /// Twice the least number of observations with which anything is decided: true differences take longer.
 double planned(const Definition& definition) {
   return 2.0 * static_cast<double>(definition.minimum_sample) * static_cast<double>(definition.arms.size());
@@ -67,21 +78,30 @@ double variants(const Definition& definition) { return static_cast<double>(defin
 
 }  // namespace
 
-std::string_view to_string(SegmentBy by) {
-  switch (by) {
-    case SegmentBy::kNothing: return "none";
-    case SegmentBy::kPath: return "path";
-    case SegmentBy::kStreaming: return "streaming";
+std::string to_string(const SegmentBy& by) {
+  switch (by.what) {
+    case SegmentBy::What::kNothing: return "none";
+    case SegmentBy::What::kPath: return "path";
+    case SegmentBy::What::kStreaming: return "streaming";
+    case SegmentBy::What::kHeader: return std::string(kHeaderPrefix) + by.header;
   }
   return "?";
 }
 
 Result<SegmentBy> parse_segment_by(std::string_view word) {
   std::vector<std::string> words;
-  for (const SegmentBy by : {SegmentBy::kNothing, SegmentBy::kPath, SegmentBy::kStreaming}) {
-    if (to_string(by) == word) return by;
-    words.emplace_back(to_string(by));
+  for (const auto what : {SegmentBy::What::kNothing, SegmentBy::What::kPath, SegmentBy::What::kStreaming}) {
+    SegmentBy by{.what = what};
+    words.push_back(to_string(by));
+    if (words.back() == word) return by;
   }
+  if (word.starts_with(kHeaderPrefix)) {
+    const std::string_view name = word.substr(kHeaderPrefix.size());
+    if (!is_header_name(name))
+      return wrong(fmt::format("'segment_by' names no header that a request may have: '{}'", word));
+    return SegmentBy{.what = SegmentBy::What::kHeader, .header = std::string(name)};
+  }
+  words.push_back(std::string(kHeaderPrefix) + "NAME");
   return wrong(fmt::format("'segment_by' does not know '{}'{}", word, did_you_mean_or_known(word, words)));
 }
 

@@ -27,8 +27,15 @@ struct Guardrail {
 };
 
 /// By what the report is cut into parts, beside the whole.
-enum class SegmentBy : std::uint8_t { kNothing, kPath, kStreaming };
-[[nodiscard]] std::string_view to_string(SegmentBy by);
+struct SegmentBy {
+  enum class What : std::uint8_t { kNothing, kPath, kStreaming, kHeader };
+  What what = What::kNothing;
+  std::string header = {};  ///< of requests, whose values are the parts; with kHeader only
+  bool operator==(const SegmentBy&) const = default;
+};
+/// "none", "path", "streaming", "header:NAME".
+[[nodiscard]] std::string to_string(const SegmentBy& by);
+/// Errors: kInvalidArgument with the words there are.
 [[nodiscard]] Result<SegmentBy> parse_segment_by(std::string_view word);
 
 /// What is asked, fixed before the first observation: what is chosen after a look at the numbers has no
@@ -44,7 +51,7 @@ struct Definition {
   std::int64_t minimum_sample = 100;  ///< of each arm, before anything is decided
   double alpha = 0.05;                ///< how often, at most, a variant that is no better is promoted
   bool automatic = false;             ///< the alias follows the verdict
-  SegmentBy segment_by = SegmentBy::kNothing;
+  SegmentBy segment_by = {};
   bool operator==(const Definition&) const = default;
 };
 

@@ -43,7 +43,7 @@ store::ExperimentRow row_of(const Definition& definition, const Progress& progre
                            .minimum_sample = definition.minimum_sample,
                            .alpha = definition.alpha,
                            .automatic = definition.automatic,
-                           .segment_by = std::string(to_string(definition.segment_by)),
+                           .segment_by = to_string(definition.segment_by),
                            .state = std::string(to_string(progress.state)),
                            .decision = std::string(to_string(progress.decision)),
                            .winner = static_cast<std::int64_t>(progress.winner),

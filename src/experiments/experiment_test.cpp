@@ -50,6 +50,10 @@ TEST(Metric, NamesAreFoundAndNearOnesSuggested) {
   for (const MetricInfo& info : metric_table()) EXPECT_EQ(*parse_metric(info.name), info.metric);
   EXPECT_THAT(parse_metric("latencey").error().message, HasSubstr("did you mean 'latency'"));
   EXPECT_THAT(parse_segment_by("pth").error().message, HasSubstr("'path'"));
+  for (const char* word : {"none", "path", "streaming", "header:X-Plan"})
+    EXPECT_EQ(to_string(*parse_segment_by(word)), word);
+  for (const char* word : {"header:", "header:a b", "header:a\n"})
+    EXPECT_FALSE(parse_segment_by(word)) << word;
 }
 
 TEST(Metric, ValuesThatCannotBeAreNotCounted) {

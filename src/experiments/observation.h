@@ -12,6 +12,7 @@ struct Observation {
   std::string request_id = {};  ///< by which feedback will find it
   std::string subject = {};     ///< for whom it was assigned; empty: each request by itself
   std::string path = {};
+  std::string segment = {};  ///< the value of Recorder::segment_header(); empty: it had none
   bool streamed = false;
   std::optional<double> latency = {}, first_token = {}, tokens_per_second = {};  ///< of good replies
   std::optional<bool> failed = {};  ///< by the server's fault; nothing where that cannot be said

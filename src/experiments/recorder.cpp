@@ -25,11 +25,12 @@ std::int64_t system_now() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
-std::string segment_of(SegmentBy by, const Observation& observation) {
-  switch (by) {
-    case SegmentBy::kNothing: return {};
-    case SegmentBy::kPath: return observation.path;
-    case SegmentBy::kStreaming: return observation.streamed ? "streamed" : "whole";
+std::string segment_of(const SegmentBy& by, const Observation& observation) {
+  switch (by.what) {
+    case SegmentBy::What::kNothing: return {};
+    case SegmentBy::What::kPath: return observation.path;
+    case SegmentBy::What::kStreaming: return observation.streamed ? "streamed" : "whole";
+    case SegmentBy::What::kHeader: return observation.segment.empty() ? "none" : observation.segment;
   }
   return {};
 }
@@ -267,6 +268,12 @@ Status Recorder::take(Taken taken) {
   ++held_;
   counter_.add(1);
   return {};
+}
+
+std::string Recorder::segment_header(std::string_view alias) const {
+  const MutexLock lock(intake_);
+  const auto watch = watches_->find(alias);
+  return watch == watches_->end() ? std::string() : watch->second.segment_by.header;
 }
 
 void Recorder::observe(const Observation& observation) {

@@ -78,6 +78,8 @@ class Recorder {
   [[nodiscard]] Result<Report> report(const std::string& id) const EXCLUDES(mutex_);
   [[nodiscard]] Losses losses() const EXCLUDES(mutex_, intake_);
 
+  /// The header of requests by whose values the running experiment of `alias` is cut into parts; empty: none.
+  [[nodiscard]] std::string segment_header(std::string_view alias) const EXCLUDES(intake_);
   /// Counts for the running experiment of the alias `observation.name`, if `observation.version` is one of
   /// its arms; else nothing happens.
   void observe(const Observation& observation) EXCLUDES(intake_);
@@ -94,7 +96,7 @@ class Recorder {
   struct Watch {
     std::int64_t serial = 0;
     std::vector<std::string> versions;  ///< by arm
-    SegmentBy segment_by = SegmentBy::kNothing;
+    SegmentBy segment_by = {};
   };
   using Watches = std::map<std::string, Watch, std::less<>>;  ///< by alias
 

@@ -110,7 +110,7 @@ TEST_F(RecorderTest, EverythingIsThereAfterARestart) {
   asked.hypothesis = "half the layers,\nhalf the time";
   asked.arms = {{"a@1", 33.3}, {"a@2", 66.7}};
   asked.guardrails = {{.metric = Metric::kErrorRate, .tolerance = 0.01}};
-  asked.segment_by = SegmentBy::kStreaming;
+  asked.segment_by = {.what = SegmentBy::What::kStreaming};
   asked.alpha = 0.01;
   ASSERT_TRUE(recorder_->begin(asked));
   observe(15, 1, 1);
@@ -297,7 +297,7 @@ TEST_F(RecorderTest, ASubjectIsOneAssignment) {
 
 TEST_F(RecorderTest, SegmentsAreCountedByThemselvesAndBounded) {
   Definition by_path = definition();
-  by_path.segment_by = SegmentBy::kPath;
+  by_path.segment_by = {.what = SegmentBy::What::kPath};
   by_path.minimum_sample = 1000;
   ASSERT_TRUE(recorder_->begin(by_path));
   for (int i = 0; i < 30; ++i) {
@@ -309,6 +309,28 @@ TEST_F(RecorderTest, SegmentsAreCountedByThemselvesAndBounded) {
   EXPECT_EQ(trial()->tally.segments().at("/3")[0].requests, 1);
   EXPECT_EQ(trial()->tally.segments().at("other")[0].requests, 10);
   EXPECT_EQ(trial()->tally.whole()[0].requests, 30);
+}
+
+TEST_F(RecorderTest, AHeadersValuesAreSegmentsAlsoAfterARestart) {
+  EXPECT_EQ(recorder_->segment_header("chat"), "");
+  Definition by_header = definition();
+  by_header.segment_by = {.what = SegmentBy::What::kHeader, .header = "x-plan"};
+  by_header.minimum_sample = 1000;
+  ASSERT_TRUE(recorder_->begin(by_header));
+  start();
+  EXPECT_EQ(recorder_->segment_header("chat"), "x-plan");
+  EXPECT_EQ(recorder_->segment_header("other"), "");
+  for (const char* plan : {"free", "paid", "free", ""}) {
+    Observation one = observation("a@1", 1);
+    one.segment = plan;
+    recorder_->observe(one);
+  }
+  recorder_->write();
+  EXPECT_EQ(trial()->tally.segments().at("free")[0].requests, 2);
+  EXPECT_EQ(trial()->tally.segments().at("paid")[0].requests, 1);
+  EXPECT_EQ(trial()->tally.segments().at("none")[0].requests, 1);
+  ASSERT_TRUE(recorder_->stop("x"));
+  EXPECT_EQ(recorder_->segment_header("chat"), "") << "it runs no more";
 }
 
 TEST_F(RecorderTest, RefusesWhatCannotBe) {

@@ -63,6 +63,7 @@ Call::Call(Gateway& gateway, CallOptions options, engine::Request request, std::
   record_.request_id = options_.request_id;
   record_.name = options_.model;
   record_.subject = options_.subject;
+  record_.segment = options_.segment;
   record_.method = request_.method;
   record_.path = request_.path;
   record_.tenant = options_.tenant;

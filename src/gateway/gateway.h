@@ -30,6 +30,7 @@ class Call;
 struct CallOptions {
   std::string model;         ///< the name the client asked for
   std::string subject = {};  ///< who asks, where that decides which arm of a split answers
+  std::string segment = {};  ///< the part of an experiment's report that it belongs to, where one is cut up
   std::string request_id = {};
   models::MakeHot make_hot = models::MakeHot::kAnything;
   std::string conversation = {};  ///< X-Conversation-Id: such a request outlives its client while it is held

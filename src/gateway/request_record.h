@@ -34,6 +34,7 @@ struct RequestRecord {
   std::string request_id;
   std::string name;            ///< what the client asked for: a model, a version, an alias
   std::string subject;         ///< by which an arm of a split was chosen
+  std::string segment = {};    ///< of an experiment's report
   models::VersionRef version;  ///< which version answered, or would have; empty when the name was unknown
   std::vector<models::VersionRef> failed = {};  ///< that were asked before it and could not answer
   std::string method;

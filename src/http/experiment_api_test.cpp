@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 
+#include <map>
 #include <semaphore>
+#include <string>
 
 #include "http/app_fixture.h"
 #include "http/experiment_intake.h"
@@ -33,8 +35,9 @@ class ExperimentApiTest : public AppTest {
     return ask("POST", "/admin/v1/experiments", definition(changes).dump());
   }
   /// Asks alias "chat" for a reply, and waits until that is observed.
-  Response chat(const std::string& id) {
-    Response reply = ask("POST", "/v1/chat/completions", R"({"model":"chat"})", {{"x-request-id", id}});
+  Response chat(const std::string& id, Headers headers = {}) {
+    headers["x-request-id"] = id;
+    Response reply = ask("POST", "/v1/chat/completions", R"({"model":"chat"})", headers);
     records_.acquire();
     return reply;
   }
@@ -69,6 +72,26 @@ TEST_F(ExperimentApiTest, CountsRequestsOfItsAliasByVersion) {
   EXPECT_EQ(now["requests"], 3);
   EXPECT_THAT(ask("GET", "/metrics").body,
               HasSubstr("switchyard_experiment_observations_total{result=\"written\"} 3\n"));
+}
+
+TEST_F(ExperimentApiTest, AHeaderOfRequestsCutsTheReportIntoParts) {
+  const Response begun = begin({{"segment_by", "header:X-Plan"}});
+  ASSERT_EQ(begun.status, 201) << begun.body;
+  EXPECT_EQ(json(begun)["segment_by"], "header:X-Plan");
+  chat("r1", {{"x-plan", "paid"}});
+  chat("r2", {{"x-plan", "free"}});
+  chat("r3", {{"x-plan", "free"}});
+  chat("r4");
+  chat("r5", {{"x-plan", std::string(100, 'l')}});
+  const Json now = report();
+  std::map<std::string, int> observations;
+  for (const Json& each : now["rows"]) {
+    if (each["version"] == "b@1" && each["metric"] == "latency" && each["segment"].is_string())
+      observations[each["segment"]] = each["observations"];
+  }
+  const std::map<std::string, int> expected{{"free", 2}, {"paid", 1}, {"none", 1}, {std::string(64, 'l'), 1}};
+  EXPECT_EQ(observations, expected);
+  EXPECT_EQ(row(now, "b@1", "latency")["observations"], 5);
 }
 
 TEST_F(ExperimentApiTest, FeedbackIsJoinedByTheIdOfTheReply) {
@@ -147,6 +170,7 @@ TEST_F(ExperimentApiTest, WhatIsWrongWithADefinitionIsSaid) {
   expect({{"alpha", 0.9}}, 400, "'alpha'");
   expect({{"better", "more"}}, 400, "'better'");
   expect({{"segment_by", "country"}}, 400, "'segment_by'");
+  expect({{"segment_by", "header:"}}, 400, "names no header");
   expect({{"automatic", 1}}, 400, "'automatic'");
   expect({{"id", "a/b"}}, 400, "'id'");
   expect({{"wieghts", 1}}, 400, "wieghts");

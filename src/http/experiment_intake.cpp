@@ -29,6 +29,7 @@ std::optional<experiments::Observation> observation_of(const gateway::RequestRec
                                        .request_id = own_request(record.tenant, record.request_id),
                                        .subject = record.subject,
                                        .path = record.path,
+                                       .segment = record.segment,
                                        .streamed = record.streamed};
   if (!record.failed.empty() && record.failed.front() != record.version) {
     observation.version = record.failed.front().to_string();

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/printable.h"
 #include "http/body_routing.h"
 #include "http/engine_sink.h"
 #include "http/errors.h"
@@ -55,6 +56,8 @@ constexpr std::size_t kQuickBody = 64 << 10;
 bool generates(std::string_view path) {
   return std::ranges::find(kGeneratingRoutes, path) != kGeneratingRoutes.end();
 }
+
+constexpr std::size_t kLongestSegment = 64;  // bytes
 
 /// An estimate for texts of most languages, with what a chat template adds.
 constexpr std::uint64_t kBytesOfAToken = 3;
@@ -192,6 +195,8 @@ void OpenAiApi::run(RouteCall call, gateway::CallOptions options, engine::Reques
   if (const auto split = services_.switcher.split_of(options.model); split != nullptr)
     options.subject = subject_of(call.request(), split->sticky_header, asked ? asked->user : "",
                                  call.key == nullptr ? std::string_view() : call.key->id, options.request_id);
+  if (const std::string header = services_.experiments.segment_header(options.model); !header.empty())
+    options.segment = printable_line(call.request().header(header)).substr(0, kLongestSegment);
   options.observer = [line = call.line](const gateway::RequestRecord& record) { line->asked_engine(record); };
   std::optional<tenants::Permit> permit;
   if (call.key != nullptr) {

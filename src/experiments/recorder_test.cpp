@@ -14,7 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 
 class RecorderTest : public ::testing::Test {
- protected:
+ public:
   RecorderTest() {
     std::string name = std::filesystem::temp_directory_path() / "experimentsXXXXXX";
     folder_ = mkdtemp(name.data());
@@ -25,7 +25,10 @@ class RecorderTest : public ::testing::Test {
     state_.reset();
     std::filesystem::remove_all(folder_);
   }
+  RecorderTest(const RecorderTest&) = delete;
+  RecorderTest& operator=(const RecorderTest&) = delete;
 
+ protected:
   /// As the server starts, with what the last one left.
   void start() {
     recorder_.reset();

@@ -15,7 +15,7 @@ die() {
 # with_progress "text" command...: runs it quietly, says every few seconds that it still does, shows
 # the end of its output when it fails and returns its status.
 with_progress() {
-  local text=$1 log status=0 pid waited=0
+  local text=$1 log status=0 pid waited=0 began=$SECONDS
   shift
   log=$(mktemp)
   "$@" >"$log" 2>&1 </dev/null &
@@ -27,7 +27,7 @@ with_progress() {
     # A short nap, so that what ends at once costs no more than that.
     sleep 0.2
     waited=$((waited + 1))
-    if ((waited == 10 || waited % 50 == 0)); then say "$text ... $((waited / 5)) s"; fi
+    if ((waited == 10 || waited % 50 == 0)); then say "$text ... $((SECONDS - began)) s"; fi
   done
   wait "$pid" || status=$?
   trap - INT TERM
@@ -35,7 +35,7 @@ with_progress() {
     printf '    %s: exit status %s. The end of its output:\n' "$text" "$status" >&2
     tail -n 20 "$log" | sed 's/^/      /' >&2
   elif ((waited >= 10)); then
-    say "$text: done in $((waited / 5)) s"
+    say "$text: done in $((SECONDS - began)) s"
   fi
   rm -f "$log"
   return "$status"

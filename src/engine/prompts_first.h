@@ -55,7 +55,8 @@ struct SlotWork {
 /// A short prompt that somebody waits for, of a tenant to whom no reply is under way, goes into a decode of
 /// its own; what the other slots are at sits that decode out. On a processor, where a decode takes nearly as
 /// much longer as it has more tokens, the newcomer waits for their own prompt only and not for everybody's
-/// next token too. Where it does not (a GPU), nobody sits out; nor where a model has a draft or a projector.
+/// next token too. Where it does not (a GPU), nobody sits out; nor where a model has a draft or a projector,
+/// or takes no prompt in while it generates (--no-cont-batching).
 ///
 /// Invariants (prompts_first_test.cpp):
 ///  - who sits one decode out is in the next one;

@@ -573,12 +573,14 @@ class Rounds {
       : context_(context),
         slots_(context.*member(Slots{})),
         batch_(context.*member(Batch{})),
+        mixes_((context.*member(Params{})).cont_batching),
         prompts_first_(prompts_first) {}
 
   void next() {
-    const bool is_plain = std::none_of(slots_.begin(), slots_.end(), [](const server_slot& slot) {
-      return slot.is_processing() && (slot.can_speculate() || slot.task->tokens.has_mtmd);
-    });
+    const bool is_plain =
+        mixes_ && std::none_of(slots_.begin(), slots_.end(), [](const server_slot& slot) {
+          return slot.is_processing() && (slot.can_speculate() || slot.task->tokens.has_mtmd);
+        });
     if (is_plain) sit_out();
     const auto replies = static_cast<std::size_t>(std::count_if(slots_.begin(), slots_.end(), is_at_reply));
     const auto began = std::chrono::steady_clock::now();
@@ -632,6 +634,7 @@ class Rounds {
   server_context_impl& context_;
   std::vector<server_slot>& slots_;
   const server_batch& batch_;
+  const bool mixes_;  // takes prompts in while it generates
   PromptsFirst& prompts_first_;
   std::vector<SlotWork> work_;
   std::vector<std::pair<server_slot*, slot_state>> sitting_out_;  // of this round, and what they are at

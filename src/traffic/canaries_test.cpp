@@ -14,10 +14,13 @@ using ::testing::HasSubstr;
 
 /// chat means a@1; b@1 is the canary.
 class CanariesTest : public testing::SwitcherTest {
- protected:
+ public:
   CanariesTest() { reopen(); }
   ~CanariesTest() override { canaries_.reset(); }
+  CanariesTest(const CanariesTest&) = delete;
+  CanariesTest& operator=(const CanariesTest&) = delete;
 
+ protected:
   void reopen() {
     canaries_.reset();
     canaries_.emplace(Canaries::Dependencies{

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/in_process.h"
+#include "engine/test_requests.h"
 
 namespace switchyard::engine {
 namespace {
@@ -66,7 +67,7 @@ class ConversationsTest : public testing::TestWithParam<const char*> {
   }
   static Turn say(Engine& engine, const std::string& prompt, const std::string& owner = "") {
     const json body = {{"prompt", prompt}, {"n_predict", 12}, {"temperature", 0}};
-    const auto reply = post(engine, body, owner);
+    const auto reply = post_completion(engine, body, owner);
     const json answer = json::parse(reply->take_body());
     EXPECT_EQ(reply->status(), 200) << answer;
     const json& timings = answer.at("timings");
@@ -77,21 +78,11 @@ class ConversationsTest : public testing::TestWithParam<const char*> {
   }
   static std::unique_ptr<Reply> start_stream(Engine& engine, json body, const std::string& owner) {
     body["stream"] = true;
-    return post(engine, body, owner);
+    return post_completion(engine, body, owner);
   }
   static void ask(Engine& engine, const json& body, const std::string& owner) {
-    const auto reply = post(engine, body, owner);
+    const auto reply = post_completion(engine, body, owner);
     EXPECT_EQ(reply->status(), 200) << reply->take_body();
-  }
-  static std::unique_ptr<Reply> post(Engine& engine, const json& body, const std::string& owner) {
-    return engine.handle({.method = "POST",
-                          .path = "/completion",
-                          .params = {},
-                          .query_string = "",
-                          .headers = {},
-                          .body = body.dump(),
-                          .files = {},
-                          .owner = owner});
   }
   static void expect_kept(const Turn& turn) { EXPECT_GE(turn.cached * 100, turn.prompt * 95) << turn.prompt; }
 

@@ -12,6 +12,7 @@
 
 #include "engine/in_process_engine.h"
 #include "engine/params.h"
+#include "engine/test_requests.h"
 #include "engine/weights_store.h"
 
 namespace switchyard::engine {
@@ -205,15 +206,7 @@ TEST(PromptsFirstTest, InAnEngineRepliesAreWhole) {
   auto& engine = dynamic_cast<InProcessEngine&>(**loaded);
   engine.prompts_first().always();
   const auto post = [&](const nlohmann::json& body, const std::string& asker) {
-    return engine.handle({.method = "POST",
-                          .path = "/completion",
-                          .params = {},
-                          .query_string = "",
-                          .headers = {},
-                          .body = body.dump(),
-                          .files = {},
-                          .owner = asker,
-                          .asker = asker});
+    return post_completion(engine, body, asker, asker);
   };
   // The second token has the next newcomer come after a decode that the others had a part in.
   const auto first_token = [&] {

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <set>
 
+#include "base/header_name.h"
 #include "base/nearest.h"
 
 namespace switchyard::experiments {
@@ -61,14 +61,6 @@ Status validate_guardrails(const Definition& definition) {
 
 constexpr std::string_view kHeaderPrefix = "header:";
 
-/// A token of RFC 9110.
-bool is_header_name(std::string_view name) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !name.empty() && name.size() <= kLongestId && std::ranges::all_of(name, [&](unsigned char c) {
-    return std::isalnum(c) != 0 || kMarks.contains(static_cast<char>(c));
-  });
-}
-
 /// Twice the least number of observations with which anything is decided: true differences take longer.
 double planned(const Definition& definition) {
   return 2.0 * static_cast<double>(definition.minimum_sample) * static_cast<double>(definition.arms.size());
@@ -97,7 +89,7 @@ Result<SegmentBy> parse_segment_by(std::string_view word) {
   }
   if (word.starts_with(kHeaderPrefix)) {
     const std::string_view name = word.substr(kHeaderPrefix.size());
-    if (!is_header_name(name))
+    if (!is_header_name(name) || name.size() > kLongestId)
       return wrong(fmt::format("'segment_by' names no header that a request may have: '{}'", word));
     return SegmentBy{.what = SegmentBy::What::kHeader, .header = std::string(name)};
   }

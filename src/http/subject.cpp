@@ -1,8 +1,6 @@
 #include "http/subject.h"
 
-#include <algorithm>
-#include <cctype>
-
+#include "base/header_name.h"
 #include "http/auth.h"
 #include "traffic/shares.h"
 
@@ -10,14 +8,6 @@ namespace switchyard::http {
 namespace {
 
 constexpr std::size_t kLongestName = 256;
-
-/// A token of RFC 9110.
-bool is_header_name(std::string_view name) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !name.empty() && name.size() <= kLongestName && std::ranges::all_of(name, [&](unsigned char c) {
-    return std::isalnum(c) != 0 || kMarks.contains(static_cast<char>(c));
-  });
-}
 
 }  // namespace
 
@@ -43,7 +33,7 @@ Result<std::optional<std::string>> read_sticky(const Json& body) {
   if (!is_header)
     return fail(ErrorCode::kInvalidArgument, "'sticky' must be {\"header\": \"the name of a header\"}");
   auto header = sticky->at("header").get<std::string>();
-  if (!is_header_name(header))
+  if (!is_header_name(header) || header.size() > kLongestName)
     return fail(ErrorCode::kInvalidArgument, "'sticky' names no header that a request may have");
   return std::optional(std::move(header));
 }

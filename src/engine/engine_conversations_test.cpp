@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -83,6 +84,25 @@ class ConversationsTest : public testing::TestWithParam<const char*> {
   static void ask(Engine& engine, const json& body, const std::string& owner) {
     const auto reply = post_completion(engine, body, owner);
     EXPECT_EQ(reply->status(), 200) << reply->take_body();
+  }
+  static json slots_of(Engine& engine) {
+    const auto reply = engine.handle(
+        {.method = "GET", .path = "/slots", .params = {}, .query_string = "", .headers = {}, .body = ""});
+    json slots = json::parse(reply->take_body());
+    for (json& slot : slots) slot.erase("next_token");  // of the last reply, whoever had it
+    return slots;
+  }
+  /// The file that llama.cpp writes for a slot.
+  std::string save_slot(Engine& engine, int slot) const {
+    const auto reply = engine.handle({.method = "POST",
+                                      .path = "/slots/" + std::to_string(slot),
+                                      .params = {{"action", "save"}},
+                                      .query_string = "",
+                                      .headers = {},
+                                      .body = R"({"filename":"slot.bin"})"});
+    EXPECT_EQ(reply->status(), 200) << reply->take_body();
+    std::ifstream file(folder_ + "/slot.bin", std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
   }
   static void expect_kept(const Turn& turn) { EXPECT_GE(turn.cached * 100, turn.prompt * 95) << turn.prompt; }
 
@@ -210,6 +230,47 @@ TEST_P(ConversationsTest, OneThatHasToWaitTouchesNobodysSlot) {
     EXPECT_LT(say(*engine, other, "eve").cached, 16) << "bob's";
     EXPECT_LT(say(*engine, story("hen", 8), "bob").cached, 16) << "eve's";
     EXPECT_GE(say(*engine, text, "ann").cached, 32);
+  }
+}
+
+/// Whether a slot is empty or holds somebody's conversation: a new engine's slots are as llama-server's are,
+/// and after a probe everything is as before, for who saves a slot, asks or has the engine end.
+TEST_P(ConversationsTest, AProbeLeavesNoTrace) {
+  std::filesystem::create_directories(folder_);
+  const std::string text = story("cat", 8), other = story("dog", 8);
+  struct Case {
+    const char *slots, *prompt_cache, *kv_unified;
+  };
+  for (const Case& c : {Case{"1", "256", "no-kv-unified"},
+                        {"1", "0", "kv-unified"},
+                        {"2", "0", "no-kv-unified"},
+                        {"4", "256", "kv-unified"}}) {
+    SCOPED_TRACE(std::string(c.slots) + " slots, cache " + c.prompt_cache + ", " + c.kv_unified);
+    const ArgMap args{{"parallel", c.slots},
+                      {"cache-ram", c.prompt_cache},
+                      {c.kv_unified, "true"},
+                      {"slot-save-path", folder_ + "/"}};
+    auto engine = load(args, c.slots + std::string(c.kv_unified));
+    for (const json& slot : slots_of(*engine)) EXPECT_FALSE(slot.contains("id_task")) << slot;
+    const bool two = *c.slots == '2';
+    if (two) ask(*engine, {{"prompt", other}, {"id_slot", 0}, {"n_predict", 1}}, "bob");
+    const int last = *c.slots - '1';
+    ask(*engine, {{"prompt", text}, {"id_slot", last}, {"n_predict", 12}, {"temperature", 0}}, "ann");
+    const json before = slots_of(*engine);
+    const std::string saved = save_slot(*engine, last);
+    for (int i = 0; i < 2; ++i) {
+      const Status probed = engine->probe(std::chrono::seconds(60));
+      ASSERT_TRUE(probed) << probed.error().to_string();
+    }
+    EXPECT_EQ(slots_of(*engine), before);
+    EXPECT_TRUE(save_slot(*engine, last) == saved) << "another state than before the probe";
+    ASSERT_TRUE(engine->probe(std::chrono::seconds(60)));
+    engine.reset();
+    engine = load(args, c.slots + std::string(c.kv_unified));
+    EXPECT_GE(say(*engine, text + " So", "ann").cached, 64);
+    if (two) {
+      EXPECT_GE(say(*engine, other + " So", "bob").cached, 64);
+    }
   }
 }
 

@@ -13,6 +13,7 @@
 #include "engine/engine_reply.h"
 #include "engine/host_buffers.h"
 #include "engine/low_priority.h"
+#include "engine/task_owner.h"
 #include "engine/thread_budget.h"
 #include "engine/weights_store.h"
 #include "telemetry/log.h"
@@ -196,7 +197,6 @@ Result<std::unique_ptr<Engine>> InProcessEngine::load(
       return fail(ErrorCode::kInternal, fmt::format("{}: loaded, but its first generation failed", tag),
                   proven.error().to_string());
     }
-    engine->conversations_->begin_afresh();
     progress({.stage = "warmup", .stages = {"warmup"}, .value = 1});
     experience.proven = true;
   }
@@ -238,7 +238,9 @@ Status InProcessEngine::probe(std::chrono::milliseconds bound) {
                   .params = {},
                   .query_string = "",
                   .headers = {},
-                  .body = R"({"prompt":"Hello","n_predict":1,"cache_prompt":false,"temperature":0})"};
+                  .body = R"({"prompt":"Hello","n_predict":1,"cache_prompt":false,"temperature":0})",
+                  .files = {},
+                  .owner = kProbe};
   if (params_->embedding) {
     const bool rank = params_->pooling_type == LLAMA_POOLING_TYPE_RANK;
     request.path = rank ? "/rerank" : "/embeddings";

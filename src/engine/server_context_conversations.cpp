@@ -2,46 +2,16 @@
 // (cmake/Llama.cmake): its slots and its prompt cache are defined there and nowhere else.
 #include "server-context.cpp"
 
-#include <atomic>
-#include <chrono>
-
-#include "engine/prompts_first.h"
+#include "engine/server_context_members.h"
+#include "engine/slot_data.h"
+#include "engine/slot_loan.h"
+#include "engine/slot_rounds.h"
 #include "engine/slot_state.h"
 #include "engine/state_streams.h"
 #include "engine/task_owner.h"
 
 namespace switchyard::engine {
 namespace {
-
-// An explicit instantiation may name private members: the standard's own way in, no header is changed.
-template <typename Tag, typename Tag::type Member>
-struct Reveal {
-  friend typename Tag::type member(Tag) { return Member; }
-};
-#define SWITCHYARD_REVEAL(Tag, Type, name)    \
-  struct Tag {                                \
-    using type = Type server_context_impl::*; \
-    friend type member(Tag);                  \
-  };                                          \
-  template struct Reveal<Tag, &server_context_impl::name>
-SWITCHYARD_REVEAL(Slots, std::vector<server_slot>, slots);
-SWITCHYARD_REVEAL(PromptCache, std::unique_ptr<server_prompt_cache>, prompt_cache);
-SWITCHYARD_REVEAL(Params, common_params, params_base);
-SWITCHYARD_REVEAL(Similarity, float, slot_prompt_similarity);
-SWITCHYARD_REVEAL(Batch, server_batch, batch);
-#undef SWITCHYARD_REVEAL
-
-struct ProcessTask {
-  using type = bool (server_context_impl::*)(server_task&&, bool);
-  friend type member(ProcessTask);
-};
-template struct Reveal<ProcessTask, &server_context_impl::process_single_task>;
-
-struct UpdateSlots {
-  using type = void (server_context_impl::*)();
-  friend type member(UpdateSlots);
-};
-template struct Reveal<UpdateSlots, &server_context_impl::update_slots>;
 
 /// Fewer tokens than this are evaluated again as fast as a state is copied.
 constexpr std::size_t kLeastGain = 32;
@@ -87,15 +57,15 @@ class Connected final : public SlotConversations {
         cache_((context.*member(PromptCache{})).get()),
         params_(context.*member(Params{})),
         similarity_(context.*member(Similarity{})),
-        owners_(slots_.size()) {
+        owners_(slots_.size()),
+        probes_(slots_, params_) {
     context_.queue_tasks.on_new_task([this](server_task&& task, bool is_yielding) {
       return is_yielding ? process(std::move(task), true) : take(std::move(task));
     });
   }
 
-  void begin_afresh() override { afresh_ = true; }
-
   void hand_over() override {
+    probes_.end();
     if (adapters_changed_) return;
     std::vector<server_slot*> fresh;  // what the prompt cache does not have
     for (server_slot& slot : slots_) {
@@ -209,13 +179,8 @@ class Connected final : public SlotConversations {
 
   /// Looks at a task before llama.cpp does.
   bool take(server_task&& task) {
-    if (afresh_.exchange(false)) {
-      for (server_slot& slot : slots_) {
-        if (slot.is_processing()) continue;
-        slot.prompt_clear();
-        slot.t_last_used = -1;
-      }
-    }
+    probes_.settle();
+    if (owner_of(task) == kProbe) return probe(std::move(task));
     if (task.type == SERVER_TASK_TYPE_SET_LORA || !task.params.lora.empty()) adapters_changed_ = true;
     switch (task.type) {
       case SERVER_TASK_TYPE_COMPLETION:
@@ -258,7 +223,6 @@ class Connected final : public SlotConversations {
       return true;
     }
     const std::string owner = owner_of(task);
-    forget_probes(owner);
     show(owner);
     shown_asked_ = ++asked_;
     const bool apart = !is_alone(owner);
@@ -282,14 +246,20 @@ class Connected final : public SlotConversations {
     return taken;
   }
 
-  /// What they leave is nobody's and not worth being kept apart from.
-  void forget_probes(const std::string& owner) {
-    if (owner.empty()) return;
-    for (server_slot& slot : slots_) {
-      const bool is_nobodys = !slot.prompt.tokens.empty() && owner_of_slot(slot).empty();
-      if (is_nobodys && !slot.is_processing() && slot.prompt.tokens.size() < kLeastTokens)
-        slot.prompt_clear();
+  /// Gives a probe a slot, and has none of the others moved for it.
+  bool probe(server_task&& task) {
+    server_slot* const slot = can_begin(task) ? probes_.choose(task.tokens.size() + 1) : nullptr;
+    if (slot == nullptr) {
+      context_.queue_tasks.defer(std::move(task));
+      return true;
     }
+    save_to_cache(*slot);  // for who asks for it meanwhile
+    probes_.begin(*slot);
+    task.id_slot = slot->id;
+    const bool saves_idle_slots = std::exchange(params_.cache_idle_slots, false);
+    const bool taken = process(std::move(task), false);
+    params_.cache_idle_slots = saves_idle_slots;
+    return taken;
   }
 
   /// llama.cpp's choice among what is `owner`'s and what is empty; where there is neither, the slot that was
@@ -375,12 +345,9 @@ class Connected final : public SlotConversations {
     kept.owner = owner_of_slot(slot);
     kept.tokens = plain_tokens(slot.prompt.tokens);
     if (kept.tokens.empty() || !keeper_.make_room(size_of(slot))) return;
-    kept.main.resize(llama_state_seq_get_size_ext(slot.ctx_tgt, slot.id, 0));
-    llama_state_seq_get_data_ext(slot.ctx_tgt, kept.main.data(), kept.main.size(), slot.id, 0);
-    if (slot.ctx_dft != nullptr) {
-      kept.draft.resize(llama_state_seq_get_size_ext(slot.ctx_dft, slot.id, 0));
-      llama_state_seq_get_data_ext(slot.ctx_dft, kept.draft.data(), kept.draft.size(), slot.id, 0);
-    }
+    SlotData data = read_data(slot);
+    kept.main = std::move(data.main);
+    kept.draft = std::move(data.draft);
     kept.checkpoints = to_ours(std::list<common_prompt_checkpoint>(slot.prompt.checkpoints));
     keeper_.put(std::move(kept));
   }
@@ -520,15 +487,6 @@ class Connected final : public SlotConversations {
     if (!target.prompt.tokens.empty()) vacate(target);
   }
 
-  static bool load_data(server_slot& slot, const std::vector<std::uint8_t>& main,
-                        const std::vector<std::uint8_t>& draft) {
-    if (draft.empty() != (slot.ctx_dft == nullptr)) return false;
-    if (llama_state_seq_set_data_ext(slot.ctx_tgt, main.data(), main.size(), slot.id, 0) != main.size())
-      return false;
-    return draft.empty() ||
-           llama_state_seq_set_data_ext(slot.ctx_dft, draft.data(), draft.size(), slot.id, 0) == draft.size();
-  }
-
   bool load(server_slot& slot, server_prompt_cache_state& state) const {
     if (!load_data(slot, state.data.main, state.data.drft)) return false;
     slot.prompt = std::move(state.prompt);
@@ -563,81 +521,7 @@ class Connected final : public SlotConversations {
   std::list<Hidden> hidden_;  // the rest of it
   std::uint64_t asked_ = 0;
   bool adapters_changed_ = false;
-  std::atomic<bool> afresh_ = false;
-};
-
-/// One round of the loop after the other.
-class Rounds {
- public:
-  Rounds(server_context_impl& context, PromptsFirst& prompts_first)
-      : context_(context),
-        slots_(context.*member(Slots{})),
-        batch_(context.*member(Batch{})),
-        mixes_((context.*member(Params{})).cont_batching),
-        prompts_first_(prompts_first) {}
-
-  void next() {
-    const bool is_plain =
-        mixes_ && std::none_of(slots_.begin(), slots_.end(), [](const server_slot& slot) {
-          return slot.is_processing() && (slot.can_speculate() || slot.task->tokens.has_mtmd);
-        });
-    if (is_plain) sit_out();
-    const auto replies = static_cast<std::size_t>(std::count_if(slots_.begin(), slots_.end(), is_at_reply));
-    const auto began = std::chrono::steady_clock::now();
-    (context_.*member(UpdateSlots{}))();
-    const auto tokens = static_cast<std::size_t>(batch_.size());
-    if (is_plain && !is_idle() && tokens >= replies) {
-      prompts_first_.learn({replies, tokens - replies}, std::chrono::steady_clock::now() - began);
-    }
-    for (const auto& [slot, state] : sitting_out_) {
-      if (slot->state == SLOT_STATE_WAIT_OTHER) slot->state = state;  // else all have ended, by an error
-    }
-    sitting_out_.clear();
-  }
-
-  [[nodiscard]] bool is_idle() const {
-    return std::none_of(slots_.begin(), slots_.end(),
-                        [](const server_slot& slot) { return slot.is_processing(); });
-  }
-
- private:
-  /// A slot in this state, which llama.cpp has for replies that share a prompt, has no part in a round.
-  void sit_out() {
-    work_.clear();
-    for (const server_slot& slot : slots_) work_.push_back(work_of(slot));
-    const std::vector<bool> sits_out = prompts_first_.choose(work_);
-    for (std::size_t i = 0; i < slots_.size(); ++i) {
-      if (!sits_out[i]) continue;
-      sitting_out_.emplace_back(&slots_[i], slots_[i].state);
-      slots_[i].state = SLOT_STATE_WAIT_OTHER;
-    }
-  }
-
-  static bool is_at_prompt(const server_slot& slot) {
-    return slot.state == SLOT_STATE_STARTED || slot.state == SLOT_STATE_PROCESSING_PROMPT;
-  }
-
-  static bool is_at_reply(const server_slot& slot) { return slot.state == SLOT_STATE_GENERATING; }
-
-  static SlotWork work_of(const server_slot& slot) {
-    if (is_at_reply(slot)) return {SlotWork::At::kReply, asker_of(*slot.task), 0};
-    if (!is_at_prompt(slot)) return {};
-    std::size_t done = 0;
-    if (slot.state == SLOT_STATE_PROCESSING_PROMPT) {
-      done = slot.prompt.tokens.size();
-    } else if (slot.task->params.cache_prompt) {
-      done = slot.prompt.tokens.get_common_prefix(slot.task->tokens);
-    }
-    return {SlotWork::At::kPrompt, asker_of(*slot.task), slot.task->tokens.size() - done};
-  }
-
-  server_context_impl& context_;
-  std::vector<server_slot>& slots_;
-  const server_batch& batch_;
-  const bool mixes_;  // takes prompts in while it generates
-  PromptsFirst& prompts_first_;
-  std::vector<SlotWork> work_;
-  std::vector<std::pair<server_slot*, slot_state>> sitting_out_;  // of this round, and what they are at
+  SlotLoan probes_;
 };
 
 }  // namespace
@@ -645,7 +529,7 @@ class Rounds {
 void connect_rounds(server_context& context, PromptsFirst& prompts_first, std::function<void()> idle) {
   server_context_impl& impl = *context.impl;
   impl.queue_tasks.on_update_slots(
-      [rounds = std::make_shared<Rounds>(impl, prompts_first), idle = std::move(idle)] {
+      [rounds = std::make_shared<SlotRounds>(impl, prompts_first), idle = std::move(idle)] {
         rounds->next();
         if (rounds->is_idle()) idle();
       });

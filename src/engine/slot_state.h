@@ -65,12 +65,11 @@ class SlotStateKeeper {
 /// than every idle slot gets its state back into a slot before it is placed: llama.cpp asks its prompt
 /// cache only where no slot is similar. Replies with changed LoRA adapters end all keeping: states do
 /// not say which adapters they were made with.
+///
+/// A probe (kProbe of engine/task_owner.h) leaves no trace.
 class SlotConversations {
  public:
   virtual ~SlotConversations() = default;
-  /// The next task finds all idle slots as a new context has them, so that it is placed as llama-server
-  /// would place its first. Any thread.
-  virtual void begin_afresh() = 0;
   /// Gives the keeper what the slots and the prompt cache hold. Once, after the loop has ended.
   virtual void hand_over() = 0;
 };

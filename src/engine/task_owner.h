@@ -11,6 +11,9 @@
 
 namespace switchyard::engine {
 
+/// The owner of what the server itself generates to see whether an engine does; no key is called so.
+inline constexpr const char* kProbe = "\x01probe";
+
 /// While it lives, tasks that this thread posts belong to `owner`, and `asker` waits for them.
 class TaskOwnerScope {
  public:

@@ -84,6 +84,11 @@ TEST(TokenCounter, ReadsEveryDialect) {
 
 class RequestLineTest : public testing::AppTest {
  protected:
+  /// Whoever loads a model for a request may let go of the request last, on a thread that nobody waits for.
+  void SetUp() override {
+    AppTest::SetUp();
+    load("a");
+  }
   /// What is logged about one request.
   std::string log_of(const std::string& method, const std::string& target, const std::string& body,
                      Headers headers = {}) {

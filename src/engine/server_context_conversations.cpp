@@ -180,7 +180,6 @@ class Connected final : public SlotConversations {
   /// Looks at a task before llama.cpp does.
   bool take(server_task&& task) {
     probes_.settle();
-    if (owner_of(task) == kProbe) return probe(std::move(task));
     if (task.type == SERVER_TASK_TYPE_SET_LORA || !task.params.lora.empty()) adapters_changed_ = true;
     switch (task.type) {
       case SERVER_TASK_TYPE_COMPLETION:
@@ -218,6 +217,7 @@ class Connected final : public SlotConversations {
   }
 
   bool place(server_task&& task) {
+    if (owner_of(task) == kProbe) return probe(std::move(task));
     if (!can_begin(task)) {
       context_.queue_tasks.defer(std::move(task));
       return true;

@@ -143,6 +143,39 @@ def test_nobody_fires_by_default_and_a_reload_changes_that(start, talkers, tmp_p
     assert reply.status_code == 400 and "did you mean 'threshold'" in reply.text
 
 
+def test_a_reload_changes_the_webhook(start, talkers, tmp_path, receiver):
+    """With none first, then one, then another with a secret, then none again."""
+    file = tmp_path / "c.yaml"
+    rule = "  memory_budget: {threshold: 0, for: 0}"
+    file.write_text(config(talkers, rule))
+    server = start("--config", file)
+    admin.act(server, "alpha", "load")
+    wait_until(lambda: alerts(server, "memory_budget", "firing"), "the budget's alert")
+
+    def reload(text: str):
+        file.write_text(config(talkers, text))
+        changes = server.post("/admin/v1/config/reload").json()
+        assert changes["settings"] == ["alerts"] and changes["needs_restart"] == []
+
+    def again(lines: str):
+        """The rule goes and comes, so that there is something to tell."""
+        reload("  memory_budget: {off: true}" + lines)
+        wait_until(lambda: not alerts(server, "memory_budget", "firing"), "it to be left")
+        reload(rule + lines)
+        wait_until(lambda: alerts(server, "memory_budget", "firing"), "it to fire again")
+
+    first, second = receiver(), receiver()
+    again(f"\n  webhook: {{url: '{first.url}'}}")
+    wait_until(lambda: "firing" in first.statuses_told(), "the first webhook to be told")
+    again(f"\n  webhook: {{url: '{second.url}', secret: s3cret}}")
+    wait_until(lambda: "firing" in second.statuses_told(), "the second webhook to be told")
+    assert "X-Switchyard-Signature" in second.seen[-1][0]
+    told = len(first.seen)
+    again("")
+    assert server.get("/admin/v1/alerts").json()["webhook"] is None
+    assert len(first.seen) == told
+
+
 def test_a_switch_that_fails_and_a_receiver_that_is_away(start, talkers, tmp_path):
     broken = tmp_path / "broken.gguf"
     broken.write_bytes((talkers / "beta.gguf").read_bytes()[:1000])

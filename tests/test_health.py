@@ -150,6 +150,7 @@ def test_what_fails_too_often_is_quarantined_and_its_alias_goes_on(two):
     assert two.get("/ready").status_code == 200, "spare may answer"
     table = command(two, "health")
     assert "quarantined" in table.log and "was stuck" in table.log
+    assert re.search(r"^real +\w+, quarantined ", command(two, "ls").log, re.M)
     released = command(two, "release", "real")
     assert released.poll() == 0 and "real@1 may be loaded again" in released.log
     reply = two.chat("front")
@@ -164,6 +165,31 @@ def test_a_changed_file_ends_a_quarantine(two, tmp_path):
     (tmp_path / "new.gguf").rename(tmp_path / "real.gguf")
     assert two.post("/admin/v1/config/reload").status_code == 200
     assert two.chat("real").status_code == 200
+
+
+def test_a_quarantine_outlives_a_kill(start, tmp_path):
+    """It is as it was at the next start; where its file is another by then, it is tried again."""
+    gguf_files.make_talker(tmp_path / "alpha.gguf", "alpha")
+    words = ("--data-dir", tmp_path / "kept", "--config", config(tmp_path, f"""
+models: [{{id: alpha, file: {tmp_path / 'alpha.gguf'}, args: {{threads: 1, ctx-size: 4096}},
+          health: {{interval: 0, stuck_after: 1s, quarantine_after: 1}}}}]
+"""))
+    server = start(*words)
+    assert server.chat("alpha").status_code == 200
+    with stuck(server, "alpha"):
+        reason = wait_health(server, "alpha@1", "quarantined")["reason"]
+    # Told first, noted behind.
+    wait_until(lambda: b"was stuck" in b"".join(file.read_bytes() for file in (tmp_path / "kept").glob("state.sqlite*")),
+               "it to be noted")
+    server.kill()
+    server = start(*words)
+    assert health(server, "alpha@1")["health"] == "quarantined" and health(server, "alpha@1")["reason"] == reason
+    assert server.chat("alpha").status_code == 503
+    assert server.stop() == 0
+    shutil.copy(tmp_path / "alpha.gguf", tmp_path / "new.gguf")
+    (tmp_path / "new.gguf").rename(tmp_path / "alpha.gguf")
+    server = start(*words)
+    assert server.chat("alpha").headers["x-switchyard-version"] == "alpha@2"
 
 
 def test_not_ready_when_no_model_can_answer_but_alive(start, tmp_path):

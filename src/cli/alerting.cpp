@@ -1,5 +1,7 @@
 #include "cli/alerting.h"
 
+#include <utility>
+
 #include "base/host_memory.h"
 #include "webhook/body.h"
 #include "webhook/http_post.h"
@@ -20,10 +22,10 @@ alerts::Gauges read_gauges(const models::Manager& manager) {
           .budget_reserved = share(manager.reserved(), manager.limits().memory_budget)};
 }
 
-std::unique_ptr<webhook::Sender> make_webhook(const config::WebhookSettings& settings) {
+std::shared_ptr<webhook::Sender> make_webhook(const config::WebhookSettings& settings) {
   if (settings.url.empty()) return nullptr;
   const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(settings.timeout);
-  return std::make_unique<webhook::Sender>(
+  return std::make_shared<webhook::Sender>(
       webhook::make_http_post(settings.url, timeout),
       webhook::SenderOptions{.secret = settings.secret, .retry = {.retries = settings.retries}});
 }
@@ -32,15 +34,30 @@ std::unique_ptr<webhook::Sender> make_webhook(const config::WebhookSettings& set
 
 Alerting::Alerting(telemetry::EventBus& events, models::Manager& manager,
                    const config::AlertSettings& settings)
-    : webhook_(make_webhook(settings.webhook)),
+    : webhook_settings_(settings.webhook),
+      webhook_(make_webhook(settings.webhook)),
       monitor_({.events = events,
                 .gauges = [&manager] { return read_gauges(manager); },
                 .notify =
                     [this](const alerts::Notice& notice) {
-                      if (webhook_) webhook_->send(webhook::notification_body(notice));
+                      if (const auto hook = webhook()) hook->send(webhook::notification_body(notice));
                     }},
                settings.rules),
       timer_("alerts", kInterval, [this] { monitor_.evaluate(); }) {}
+
+void Alerting::apply(const config::AlertSettings& settings) {
+  monitor_.set_rules(settings.rules);
+  std::shared_ptr<webhook::Sender> former;  // ends without the lock
+  const MutexLock lock(mutex_);
+  if (settings.webhook == webhook_settings_) return;
+  webhook_settings_ = settings.webhook;
+  former = std::exchange(webhook_, make_webhook(settings.webhook));
+}
+
+std::shared_ptr<webhook::Sender> Alerting::webhook() const {
+  const MutexLock lock(mutex_);
+  return webhook_;
+}
 
 void Alerting::observe(const gateway::RequestRecord& record) {
   if (record.version.model.empty()) return;
@@ -52,7 +69,7 @@ void Alerting::observe(const gateway::RequestRecord& record) {
 
 alerts::Report Alerting::report() const {
   alerts::Report report = monitor_.report();
-  if (webhook_) report.delivery = webhook_->stats();
+  if (const auto hook = webhook()) report.delivery = hook->stats();
   return report;
 }
 

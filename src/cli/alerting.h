@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "alerts/monitor.h"
+#include "base/mutex.h"
 #include "config/alert_settings.h"
 #include "gateway/request_record.h"
 #include "http/periodic.h"
@@ -19,12 +20,16 @@ class Alerting {
   Alerting(telemetry::EventBus& events, models::Manager& manager, const config::AlertSettings& settings);
 
   void observe(const gateway::RequestRecord& record);
-  /// New rules hold at once; another webhook takes a restart.
-  void apply(const config::AlertSettings& settings) { monitor_.set_rules(settings.rules); }
+  /// Holds at once. What a webhook that is left had not yet taken is lost, and the log says so.
+  void apply(const config::AlertSettings& settings) EXCLUDES(mutex_);
   [[nodiscard]] alerts::Report report() const;
 
  private:
-  const std::unique_ptr<webhook::Sender> webhook_;  ///< null where there is none
+  [[nodiscard]] std::shared_ptr<webhook::Sender> webhook() const EXCLUDES(mutex_);
+
+  mutable Mutex mutex_;
+  config::WebhookSettings webhook_settings_ GUARDED_BY(mutex_);
+  std::shared_ptr<webhook::Sender> webhook_ GUARDED_BY(mutex_);  ///< null where there is none
   alerts::Monitor monitor_;
   http::Periodic timer_;  // last: ends before what it uses
 };

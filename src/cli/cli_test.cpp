@@ -272,27 +272,29 @@ TEST(Terminal, TablesAreAligned) {
 
 const Json kModels = Json::parse(R"({"reserved_bytes": 1048576, "limits": {"memory_budget": 2097152},
   "models": [{"id": "a", "versions": [
-    {"id": "a@1", "version": "1", "state": "hot", "pinned": true, "leases": 2, "waiting": 0, "idle_seconds": null,
+    {"id": "a@1", "version": "1", "state": "hot", "health": "healthy", "pinned": true, "leases": 2, "waiting": 0, "idle_seconds": null,
      "architecture": "llama", "n_params": 1500000000, "file_size": 1048576, "n_ctx": 4096, "n_slots": 4,
      "predicted_bytes": [{"total": 1048576}], "error": null},
-    {"id": "a@2", "version": "2", "state": "failed", "leases": 0, "waiting": 0,
+    {"id": "a@2", "version": "2", "state": "failed", "health": "quarantined", "leases": 0, "waiting": 0,
      "error": {"code": "corrupt_file", "message": "a2.gguf: cut short"}}]},
-   {"id": "b", "versions": [{"id": "b@1", "version": "1", "state": "parked", "leases": 0, "waiting": 1, "idle_seconds": 75}]}]})");
+   {"id": "b", "versions": [{"id": "b@1", "version": "1", "state": "parked", "health": "degraded", "leases": 0, "waiting": 1, "idle_seconds": 75}]}]})");
 
 TEST(Tables, Ls) {
   const std::string table =
       model_table(kModels, Json::parse(R"({"aliases": [{"name": "chat", "to": "a@1"}]})"));
   EXPECT_THAT(table,
-              HasSubstr("a@1   hot, pinned  llama    1.5B  1.0 MiB     4096    -      4  1.0 MiB  chat\n"));
-  EXPECT_THAT(table, HasSubstr("\nb     parked"));
+              HasSubstr("\na@1   hot, pinned          llama    1.5B  1.0 MiB     4096    -      4  1.0 MiB  "
+                        "chat\n"));
+  EXPECT_THAT(table, HasSubstr("\na@2   failed, quarantined  "));
+  EXPECT_THAT(table, HasSubstr("\nb     parked, degraded     "));
   EXPECT_THAT(table, HasSubstr("a@2: a2.gguf: cut short"));
   EXPECT_THAT(model_table({{"models", Json::array()}}, Json::object()), HasSubstr("no models"));
 }
 
 TEST(Tables, Ps) {
   const std::string table = residency_table(kModels);
-  EXPECT_THAT(table, HasSubstr("a@1   hot, pinned  1.0 MiB         2        0      -\n"));
-  EXPECT_THAT(table, HasSubstr("b     parked             -         0        1  1m15s\n"));
+  EXPECT_THAT(table, HasSubstr("a@1   hot, pinned       1.0 MiB         2        0      -\n"));
+  EXPECT_THAT(table, HasSubstr("b     parked, degraded        -         0        1  1m15s\n"));
   EXPECT_THAT(table, testing::Not(HasSubstr("a@2")));
   EXPECT_THAT(table, HasSubstr("1.0 MiB of 2.0 MiB reserved"));
 }

@@ -42,6 +42,9 @@ std::string state_of(const Json& version) {
   if (state == "loading" && version.contains("progress") && version["progress"].is_object()) {
     state += fmt::format(" {:.0f} %", 100 * number_or(version["progress"], "value", 0));
   }
+  const std::string health = text_or(version, "health");
+  if (health == "degraded" || health == "quarantined" || (health == "failed" && state != "failed"))
+    state += ", " + health;
   if (version.value("pinned", false)) state += ", pinned";
   return state;
 }

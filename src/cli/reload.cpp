@@ -75,12 +75,13 @@ Json changed_settings(const config::Catalog& before, const config::Catalog& afte
                    {"cors_methods", a.cors_methods != b.cors_methods},
                    {"cors_headers", a.cors_headers != b.cors_headers},
                    {"cors_credentials", a.cors_credentials != b.cors_credentials},
-                   {"alerts", a.alerts.rules != b.alerts.rules},
+                   {"alerts", a.alerts != b.alerts},
                    {"shutdown_timeout", a.shutdown_timeout != b.shutdown_timeout},
                    {"max_queue_per_model", a.max_queue_per_model != b.max_queue_per_model},
                    {"max_queue", a.max_queue != b.max_queue},
                    {"slow_reader_timeout", a.slow_reader_timeout != b.slow_reader_timeout},
                    {"keep_slot_for", a.keep_slot_for != b.keep_slot_for},
+                   {"shed_under_pressure", a.shed_under_pressure != b.shed_under_pressure},
                    {"conversations.shared", a.shared_conversations != b.shared_conversations},
                    {"allowed_dirs", a.allowed_dirs != b.allowed_dirs},
                    {"log", a.log_json != b.log_json || a.log_level != b.log_level ||
@@ -102,9 +103,7 @@ Json settings_for_the_next_start(const config::Catalog& started, const config::C
                                          a.conversations_on_disk != b.conversations_on_disk},
                    {"cores", a.cores != b.cores},
                    {"watch", a.watch != b.watch},
-                   {"restore_resident", a.restore_resident != b.restore_resident},
-                   {"shed_under_pressure", a.shed_under_pressure != b.shed_under_pressure},
-                   {"alerts.webhook", a.alerts.webhook != b.alerts.webhook}});
+                   {"restore_resident", a.restore_resident != b.restore_resident}});
 }
 
 }  // namespace

@@ -238,6 +238,7 @@ Status ServerProcess::start_parts(config::Catalog catalog) {
   monitor_ = std::make_unique<health::Monitor>(health::Monitor::Dependencies{
       .manager = *manager_, .executor = executor_, .events = events_, .random = random_fraction});
   watch_health_ = std::make_unique<http::Periodic>("health", kWatchHealth, [this] { monitor_->tick(); });
+  watch_memory(catalog_.server.shed_under_pressure);
   app_ = std::make_unique<http::App>(http::App::Dependencies{.manager = *manager_,
                                                              .events = events_,
                                                              .switcher = *switcher_,
@@ -255,6 +256,8 @@ Status ServerProcess::start_parts(config::Catalog catalog) {
   if (const Status begun = reloader_->begin(); !begun) return begun;
   experimenting_->start();
   loader_->forget_all_but(manager_->versions());
+  quarantines_ = std::make_unique<health::Quarantines>(
+      health::Quarantines::Dependencies{*manager_, *monitor_, executor_, events_, *state_});
   // The one model of -m is loaded by serve().
   const bool restore = catalog_.server.restore_resident && !catalog_.single_model;
   residents_ = std::make_unique<models::ResidentSet>(
@@ -264,7 +267,6 @@ Status ServerProcess::start_parts(config::Catalog catalog) {
     residents_->note();
     tell_status();
   });
-  begin_to_watch_memory();
   begin_to_pulse();
   return {};
 }
@@ -272,6 +274,7 @@ Status ServerProcess::start_parts(config::Catalog catalog) {
 void ServerProcess::apply_settings(const config::Catalog& catalog) {
   app_->apply(live_settings(catalog, catalog_.server.admin_keys));
   alerting_->apply(catalog.server.alerts);
+  watch_memory(catalog.server.shed_under_pressure);
   apply_log_settings(catalog.server);
   shutdown_timeout_ = catalog.server.shutdown_timeout;
 }
@@ -313,8 +316,9 @@ void ServerProcess::begin_to_watch() {
   watching_ = std::make_unique<http::Periodic>("file-watch", interval, [this] { file_watch_->tick(); });
 }
 
-void ServerProcess::begin_to_watch_memory() {
-  if (!catalog_.server.shed_under_pressure) return;
+void ServerProcess::watch_memory(bool wanted) {
+  if (!wanted) return memory_watch_.reset();
+  if (memory_watch_ != nullptr) return;
   auto trigger = pressure::make_pressure_trigger(pressure::pressure_file());
   telemetry::log_info("serve", "memory is watched every second{}",
                       trigger->by_kernel() ? ", and by the kernel (PSI)" : "");

@@ -15,6 +15,7 @@
 #include "config/catalog.h"
 #include "engine/in_process.h"
 #include "health/monitor.h"
+#include "health/quarantines.h"
 #include "http/app.h"
 #include "http/periodic.h"
 #include "http/server.h"
@@ -62,7 +63,7 @@ class ServerProcess {
   /// Reloads by itself, when it is told to.
   void begin_to_watch();
   /// Unloads what is idle when the machine runs out of memory, if it is told to.
-  void begin_to_watch_memory();
+  void watch_memory(bool wanted);
   /// Tells the service manager that this process lives, if it wants to know.
   void begin_to_pulse();
   void set_ready();
@@ -104,6 +105,7 @@ class ServerProcess {
   std::unique_ptr<Experimenting> experimenting_;
   std::unique_ptr<pressure::PressureWatch> memory_watch_;
   std::unique_ptr<health::Monitor> monitor_;
+  std::unique_ptr<health::Quarantines> quarantines_;
   std::unique_ptr<http::Periodic> watch_health_;
   std::unique_ptr<http::App> app_;
   std::unique_ptr<http::Server> server_;

@@ -115,10 +115,13 @@ void Monitor::recover(const models::VersionRef& ref, Record& record, TimePoint t
 
 void Monitor::quarantine(const models::VersionRef& ref, const std::string& reason) {
   if (!dependencies_.manager.quarantine(ref, reason)) return;  // somebody's request has made it hot meanwhile
-  const MutexLock lock(mutex_);
-  const auto found = records_.find(ref);
-  if (found == records_.end()) return;
-  set_health(found->second, {.source = Source::kEngine, .verdict = Health::kQuarantined, .error = reason});
+  {
+    const MutexLock lock(mutex_);
+    Record& record = records_[ref];
+    record.shown.ref = ref;
+    set_health(record, {.source = Source::kEngine, .verdict = Health::kQuarantined, .error = reason});
+  }
+  publish_news();
 }
 
 void Monitor::probe(const models::VersionRef& ref, const models::HealthSettings& settings) {
@@ -326,6 +329,13 @@ std::map<models::VersionRef, VersionHealth> Monitor::list() const {
     health.history.assign(record.history.begin(), record.history.end());
     all.emplace(ref, std::move(health));
   }
+  return all;
+}
+
+std::map<models::VersionRef, Health> Monitor::verdicts() const {
+  std::map<models::VersionRef, Health> all;
+  const MutexLock lock(mutex_);
+  for (const auto& [ref, record] : records_) all.emplace(ref, record.shown.health);
   return all;
 }
 

@@ -42,12 +42,16 @@ class Monitor {
   void tick();
   /// An engine has answered a user, with its first byte after `latency`.
   void note_reply(const models::VersionRef& ref, Duration latency);
+  /// As of Manager::quarantine(); one that is in memory is left alone.
+  void quarantine(const models::VersionRef& ref, const std::string& reason) EXCLUDES(mutex_);
   /// Ends a quarantine. Errors: kNotFound; kConflict where there is none.
   Status release(const models::VersionRef& ref);
   void observe_probes(ProbeObserver observer);
 
   /// Every version that has been hot or has failed, by name.
   [[nodiscard]] std::map<models::VersionRef, VersionHealth> list() const;
+  /// The same, without what led to it.
+  [[nodiscard]] std::map<models::VersionRef, Health> verdicts() const;
 
  private:
   struct Record {
@@ -69,7 +73,6 @@ class Monitor {
 
   void look_at(const models::RunningEngine& engine, TimePoint time, Tasks& todo) REQUIRES(mutex_);
   void recover(const models::VersionRef& ref, Record& record, TimePoint time, Tasks& todo) REQUIRES(mutex_);
-  void quarantine(const models::VersionRef& ref, const std::string& reason) EXCLUDES(mutex_);
   void probe(const models::VersionRef& ref, const models::HealthSettings& settings);
   void note_probe(const models::VersionRef& ref, const engine::Engine* engine, const Finding& finding,
                   const std::string& error, const models::HealthSettings& settings);

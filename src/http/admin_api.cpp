@@ -38,7 +38,8 @@ void AdminApi::add_routes(Router& router) {
 
 void AdminApi::list(const RouteCall& call) {
   ArrayText list;
-  for (const auto& model : services_.manager.list()) list.add(admin_model(model));
+  const Verdicts verdicts = services_.monitor.verdicts();
+  for (const auto& model : services_.manager.list()) list.add(admin_model(model, verdicts));
   const auto limits = services_.manager.limits();
   Response reply;
   reply.body =
@@ -55,7 +56,7 @@ Result<models::VersionRef> AdminApi::version_of(const RouteCall& call) const {
 void AdminApi::describe(RouteCall call) {
   const std::string& id = call.path_params.at("id");
   if (const auto model = services_.manager.describe(id)) {
-    return call.exchange->respond(json_reply(admin_model(*model)));
+    return call.exchange->respond(json_reply(admin_model(*model, services_.monitor.verdicts())));
   }
   const auto ref = version_of(call);
   call.exchange->respond(ref ? version_reply(*ref, 200) : error_reply(ref.error()));
@@ -68,7 +69,7 @@ Response AdminApi::version_reply(const models::VersionRef& ref, int status) cons
   if (version == model->versions.end()) {
     return error_reply({ErrorCode::kNotFound, "there is no " + ref.to_string() + " any more"});
   }
-  Json body = admin_version(*model, *version);
+  Json body = admin_version(*model, *version, services_.monitor.verdicts());
   body["model"] = ref.model;
   return json_reply(body, status);
 }

@@ -71,7 +71,9 @@ std::string_view residency_of(models::State state) {
   }
 }
 
-Json admin_version(const models::ModelStatus& model, const models::VersionStatus& version) {
+Json admin_version(const models::ModelStatus& model, const models::VersionStatus& version,
+                   const Verdicts& verdicts) {
+  const auto verdict = verdicts.find(version.ref);
   Json json = {{"version", version.ref.version},
                {"id", version.ref.to_string()},
                {"state", to_string(version.state)},
@@ -82,6 +84,7 @@ Json admin_version(const models::ModelStatus& model, const models::VersionStatus
                {"waiting", version.waiting},
                {"idle_seconds", optional_seconds(version.idle_for)},
                {"last_load_seconds", optional_seconds(version.last_load_time)},
+               {"health", to_string(verdict == verdicts.end() ? health::Health::kUnknown : verdict->second)},
                {"quarantined", version.quarantined},
                {"lost_bytes", version.lost.bytes()},
                {"error", error_json(version.error)},
@@ -98,13 +101,13 @@ Json admin_version(const models::ModelStatus& model, const models::VersionStatus
   return json;
 }
 
-Json admin_model(const models::ModelStatus& model) {
+Json admin_model(const models::ModelStatus& model, const Verdicts& verdicts) {
   const auto& settings = model.definition->settings;
   Json versions = Json::array();
   bool pinned = settings.pin;
   for (const auto& version : model.versions) {
     pinned |= version.pinned;
-    versions.push_back(admin_version(model, version));
+    versions.push_back(admin_version(model, version, verdicts));
   }
   return {{"id", model.definition->id},
           {"source", model.definition->source},

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <map>
 #include <string>
 
+#include "health/types.h"
 #include "http/json.h"
 #include "models/types.h"
 #include "telemetry/event_bus.h"
@@ -10,8 +12,12 @@
 
 namespace switchyard::http {
 
-[[nodiscard]] Json admin_model(const models::ModelStatus& model);
-[[nodiscard]] Json admin_version(const models::ModelStatus& model, const models::VersionStatus& version);
+/// How versions are; one that is not there is kUnknown.
+using Verdicts = std::map<models::VersionRef, health::Health>;
+
+[[nodiscard]] Json admin_model(const models::ModelStatus& model, const Verdicts& verdicts);
+[[nodiscard]] Json admin_version(const models::ModelStatus& model, const models::VersionStatus& version,
+                                 const Verdicts& verdicts);
 /// "id: 7\nevent: state\ndata: {...}\n\n"
 [[nodiscard]] std::string admin_event_frame(const telemetry::Event& event);
 

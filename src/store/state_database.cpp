@@ -17,7 +17,7 @@ namespace switchyard::store {
 namespace {
 
 // Versions are written model@version. Times are milliseconds since 1970.
-constexpr std::array<std::string_view, 7> kMigrations = {
+constexpr std::array<std::string_view, 8> kMigrations = {
     "CREATE TABLE aliases(name TEXT PRIMARY KEY, kind TEXT NOT NULL, target TEXT NOT NULL, "
     "defined TEXT NOT NULL, considered TEXT NOT NULL, previous TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE switches(id INTEGER PRIMARY KEY AUTOINCREMENT, alias TEXT NOT NULL, kind TEXT NOT NULL, "
@@ -95,7 +95,9 @@ constexpr std::array<std::string_view, 7> kMigrations = {
     "CREATE TABLE shadow_pairs(id INTEGER PRIMARY KEY AUTOINCREMENT, alias TEXT NOT NULL, at INTEGER NOT "
     "NULL, request_id TEXT NOT NULL, version TEXT NOT NULL, prompt TEXT NOT NULL, reply TEXT NOT NULL, copy "
     "TEXT NOT NULL, similarity TEXT NOT NULL);"
-    "CREATE INDEX shadow_pairs_by_alias ON shadow_pairs(alias, id)"};
+    "CREATE INDEX shadow_pairs_by_alias ON shadow_pairs(alias, id)",
+    "CREATE TABLE quarantines(version TEXT PRIMARY KEY, spec TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT "
+    "ROWID"};
 
 /// A change is acknowledged only when it would survive a power cut, too.
 Database open_state(const std::string& path) {

@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 /// The schema's version is counted; what is in it is not looked at.
-constexpr std::array<std::string_view, 7> kAsMany = {};
+constexpr std::array<std::string_view, 8> kAsMany = {};
 
 class StateDatabaseTest : public testing::Test {
  protected:

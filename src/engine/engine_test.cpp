@@ -1,7 +1,9 @@
 // The in-process engine on a real model: SmolLM2 from the models folder (scripts/fetch-models), skipped
 // with a reason where it is absent.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -14,6 +16,7 @@
 #include "engine/inspection_json.h"
 #include "engine/thread_budget.h"
 #include "engine/weights_store.h"
+#include "store/database.h"
 
 namespace switchyard::engine {
 namespace {
@@ -145,6 +148,38 @@ TEST_F(EngineTest, ParkedWeightsAreFoundAgainAndTheReplyIsTheSame) {
   ASSERT_TRUE(engine);
   EXPECT_NE(progress_.back().stage, "warmup") << "a return from parked has proven itself before";
   EXPECT_EQ(content_of((*engine)->handle(chat("Count to five.", false))->take_body()), before);
+}
+
+/// Of a file that is too large to be run at its inspection; here that of a small one is taken away.
+TEST_F(EngineTest, WhatAContextCanDoIsFoundOutOnceForAllStarts) {
+  const std::string path = ::testing::TempDir() + "learnt_" + std::to_string(::getpid()) + ".sqlite";
+  const auto load_as_large = [&] {
+    loader_.reset();
+    loader_ = make_loader({.helper_path = SWITCHYARD_INSPECT_HELPER, .cache_path = path});
+    auto inspection = inspect(smollm2());
+    ASSERT_TRUE(inspection);
+    ASSERT_FALSE(inspection->context_probes.empty());
+    inspection->context_probes.clear();
+    ASSERT_TRUE(loader_->load(smollm2(), *inspection, [](const LoadProgress&) {}, {}));
+  };
+  const auto of_file = [&](const char* statement) {
+    auto database = store::Database::open(path, std::array<std::string_view, 1>());
+    ASSERT_TRUE(database) << database.error().to_string();
+    ASSERT_TRUE(database->execute(statement));
+  };
+  load_as_large();
+  of_file("UPDATE inspections SET value = '0' WHERE key LIKE 'context|%'");  // none can be taken out
+  ::testing::internal::CaptureStderr();
+  load_as_large();
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              ::testing::HasSubstr("not supported by this context"));
+  of_file("DELETE FROM inspections WHERE key LIKE 'context|%'");
+  ::testing::internal::CaptureStderr();
+  load_as_large();
+  EXPECT_EQ(::testing::internal::GetCapturedStderr().find("not supported by this context"),
+            std::string::npos);
+  loader_.reset();
+  std::filesystem::remove(path);
 }
 
 TEST_F(EngineTest, TheBuffersOfALoadAreKnownBeforeIt) {

@@ -16,6 +16,8 @@ class Inspector {
 
   [[nodiscard]] Result<Inspection> inspect(const ModelSpec& spec, const InspectOptions& options,
                                            const std::stop_token& stop);
+  /// Where answers are kept over restarts; there is room for what else is learnt of files.
+  [[nodiscard]] store::InspectionCache& cache() { return cache_; }
 
  private:
   const std::string helper_path_;

@@ -135,7 +135,7 @@ class LoaderImpl final : public Loader {
   Inspector inspector_;
   const std::unique_ptr<ConversationStore> conversations_;
   const decltype(LoaderOptions::on_failed) on_failed_;
-  LocalEngines local_;
+  LocalEngines local_{&inspector_.cache()};
   worker::Workers workers_;
 };
 

@@ -1,9 +1,12 @@
 #include "engine/local_engines.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <sstream>
 #include <utility>
 
+#include "build-info.h"
 #include "common.h"
 #include "engine/params.h"
 #include "engine/weights_store.h"
@@ -47,6 +50,13 @@ std::string join(const ArgMap& args) {
   return text;
 }
 
+ContextProbes probes_from(const std::string& text) {
+  std::istringstream words(text);
+  ContextProbes probes;
+  for (int probe = 0; words >> probe;) probes.push_back(probe);
+  return probes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> LocalEngines::load(const ModelSpec& spec, const Inspection& inspection,
@@ -67,11 +77,17 @@ Result<std::unique_ptr<Engine>> LocalEngines::load(const ModelSpec& spec, const 
     experience.proven = false;  // that counts for a return from parked, where the weights have been in memory
   }
   if (experience.probes.empty()) experience.probes = inspection.context_probes;
+  const std::string learnt_key = fmt::format("context|{}|{}", llama_build_info(), key);
+  if (experience.probes.empty() && learnt_ != nullptr)
+    experience.probes = probes_from(learnt_->get(learnt_key).value_or(""));
+  const bool learns = experience.probes.empty() && learnt_ != nullptr;
   experience.weights_key = inspection.weights_key;
   auto engine = InProcessEngine::load(std::move(*params), spec.model + "@" + spec.version, experience,
                                       std::move(keeper), progress, std::move(on_failed), stop);
   if (!engine) return std::unexpected(engine.error());
   experience.host_buffers.clear();
+  if (learns && !experience.probes.empty())
+    learnt_->put(learnt_key, fmt::format("{}", fmt::join(experience.probes, " ")));
   remember(key, std::move(experience));
   return std::make_unique<SerialisedEngine>(std::move(*engine), turn);
 }

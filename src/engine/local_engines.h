@@ -10,6 +10,7 @@
 #include "engine/api/engine.h"
 #include "engine/in_process_engine.h"
 #include "engine/slot_state.h"
+#include "store/inspection_cache.h"
 
 namespace switchyard::engine {
 
@@ -17,6 +18,8 @@ namespace switchyard::engine {
 /// thread, several at once.
 class LocalEngines {
  public:
+  /// `learnt`, where given, must outlive it: what a context can do is found out once for all starts.
+  explicit LocalEngines(store::InspectionCache* learnt = nullptr) : learnt_(learnt) {}
   /// See EngineLoader::load. `keeper`, where given, keeps the engine's conversations; for
   /// `on_failed` see InProcessEngine::load.
   [[nodiscard]] Result<std::unique_ptr<Engine>> load(const ModelSpec& spec, const Inspection& inspection,
@@ -32,6 +35,7 @@ class LocalEngines {
   [[nodiscard]] InProcessEngine::Experience known(const std::string& key) EXCLUDES(mutex_);
   void remember(const std::string& key, InProcessEngine::Experience experience) EXCLUDES(mutex_);
 
+  store::InspectionCache* const learnt_;
   Mutex mutex_;
   std::map<std::string, std::weak_ptr<Mutex>> turns_ GUARDED_BY(mutex_);
   std::map<std::string, InProcessEngine::Experience> experience_ GUARDED_BY(mutex_);

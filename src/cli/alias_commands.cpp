@@ -180,6 +180,10 @@ void add_alias_commands(CLI::App& app, Context& context) {
   aliases->add_flag("--history", *history, "How it got there");
   add_server_options(*aliases, context);
   aliases->callback([&context, alias, history] {
+    if (alias->empty() && *history) {
+      return context.report(
+          {ErrorCode::kInvalidArgument, "--history is that of one name: switchyard aliases NAME --history"});
+    }
     if (alias->empty()) return list(context);
     describe(context, *alias, *history);
   });

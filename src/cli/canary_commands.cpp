@@ -15,7 +15,8 @@ namespace switchyard::cli {
 namespace {
 
 struct CanaryWords {
-  std::string alias, to, steps, interval, sticky, why;
+  std::string alias, to, interval, sticky, why;
+  std::optional<std::string> steps;
   std::optional<double> max_error_rate, max_ttft_ratio, min_speed_ratio;
   std::optional<unsigned> min_requests, max_failed_probes;
 };
@@ -73,9 +74,9 @@ std::optional<Json> numbers_of(const std::string& text) {
 void start(Context& context, const CanaryWords& words) {
   if (!context.is_name(words.alias) || !context.is_name(words.to)) return;
   Json body = {{"to", words.to}};
-  if (!words.steps.empty()) {
-    auto steps = numbers_of(words.steps);
-    if (!steps) {
+  if (words.steps) {
+    auto steps = numbers_of(*words.steps);
+    if (!steps || steps->empty()) {
       return context.report(
           {ErrorCode::kInvalidArgument, "--steps takes percentages with commas between them, as in 5,25,50"});
     }

@@ -39,7 +39,13 @@ struct KeyWords {
       if (limit) body[key] = *limit;
     }
     if (weight) body["weight"] = *weight;
-    for (const std::string& what : cleared) body[what] = nullptr;
+    for (const std::string& what : cleared) {
+      if (body.contains(what) || (what == "expires" && body.contains("duration"))) {
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("'{}' is to be set and to be cleared: one of them", what));
+      }
+      body[what] = nullptr;
+    }
     return body;
   }
 };

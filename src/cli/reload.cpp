@@ -120,6 +120,9 @@ std::string describe_changes(const config::Catalog& started, const config::Catal
   for (const config::Alias& alias : after.aliases) {
     if (std::ranges::count(before.aliases, alias) == 0) names.push_back(alias.name);
   }
+  for (const config::Alias& alias : before.aliases) {  // those that have gone
+    if (std::ranges::count(after.aliases, alias.name, &config::Alias::name) == 0) names.push_back(alias.name);
+  }
   const Json all = {{"changed", any_model || aliases || !limits.empty() || !settings.empty()},
                     {"models", models},
                     {"aliases", names},
@@ -234,6 +237,11 @@ Status Reloader::remove_version(const models::VersionRef& version) {
     if (!means(name, version)) continue;
     return fail(ErrorCode::kConflict,
                 "'" + name.name + "' points at '" + version.to_string() + "': switch it first");
+  }
+  for (const traffic::ShadowStatus& shadow : dependencies_.shadows.list()) {
+    if (!shadow.running || shadow.to != version) continue;
+    return fail(ErrorCode::kConflict, "requests of '" + shadow.alias + "' are copied to '" +
+                                          version.to_string() + "': end its shadow first");
   }
   const auto standing = dependencies_.manager.standing(version);
   if (standing && standing->leases > 0) {

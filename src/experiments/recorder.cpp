@@ -45,8 +45,11 @@ std::int64_t count_of(const std::map<std::string, std::int64_t>& counters, const
 }
 
 Move move_of(const Trial& trial) {
+  std::vector<std::string> arms;
+  for (const Arm& arm : trial.definition.arms) arms.push_back(arm.version);
   return {.alias = trial.definition.alias,
           .version = trial.definition.arms[trial.progress.winner].version,
+          .arms = std::move(arms),
           .why = fmt::format("experiment {}: {}", trial.definition.id, to_string(trial.progress.decision))};
 }
 
@@ -201,6 +204,16 @@ Status Recorder::stop(const std::string& id) {
   return change(trial);
 }
 
+void Recorder::alias_removed(const std::string& alias) {
+  for (const TrialPtr& trial : list()) {
+    if (trial->definition.alias != alias || trial->progress.state != State::kRunning) continue;
+    telemetry::log_info("experiments", "{} is stopped: its alias '{}' was removed", trial->definition.id,
+                        alias);
+    if (const Status stopped = stop(trial->definition.id); !stopped)
+      telemetry::log_warning("experiments", "{}", stopped.error().to_string());
+  }
+}
+
 Status Recorder::remove(const std::string& id) {
   const MutexLock changing(changes_);
   const Result<TrialPtr> found = find(id);
@@ -316,6 +329,7 @@ void Recorder::write() {
     decided = std::exchange(decided_, {});
   }
   for (const TrialPtr& trial : decided) act(*trial);
+  note_moved();
 }
 
 void Recorder::write_queued() {
@@ -388,14 +402,22 @@ void Recorder::act(const Trial& decided) {
   const Move move = move_of(decided);
   telemetry::log_info("experiments", "{}: {} should mean {}", move.why, move.alias, move.version);
   if (!decided.definition.automatic || !dependencies_.move) return;
-  dependencies_.move(move);
+  dependencies_.move(move, [list = moved_, serial = decided.serial](bool moved) {
+    if (moved) list->add(serial);
+  });
+}
+
+void Recorder::note_moved() {
+  const std::vector<std::int64_t> moved = moved_->take();
   const MutexLock changing(changes_);
-  const auto found = stock_.trials.find(decided.serial);
-  if (found == stock_.trials.end()) return;  // removed meanwhile
-  Trial acted = *found->second;
-  acted.progress.acted = true;
-  if (const Status done = change(acted); !done)
-    telemetry::log_warning("experiments", "{}", done.error().to_string());
+  for (const std::int64_t serial : moved) {
+    const auto found = stock_.trials.find(serial);
+    if (found == stock_.trials.end()) continue;  // removed meanwhile
+    Trial acted = *found->second;
+    acted.progress.acted = true;
+    if (const Status done = change(acted); !done)
+      telemetry::log_warning("experiments", "{}", done.error().to_string());
+  }
 }
 
 }  // namespace switchyard::experiments

@@ -34,6 +34,7 @@ struct Losses {
 struct Move {
   std::string alias;
   std::string version;
+  std::vector<std::string> arms;  ///< of the experiment: an alias that means another was moved by somebody
   std::string why;
 };
 
@@ -47,8 +48,9 @@ class Recorder {
   struct Dependencies {
     store::StateDatabase& state;
     /// Called, without a lock, once an experiment with `automatic` is decided and that is on disk; again
-    /// after a kill in between.
-    std::function<void(const Move&)> move = {};
+    /// after a start where it was not told by `done` that the alias was moved. `done` may be called by any
+    /// thread, also after the recorder's end.
+    std::function<void(const Move&, std::function<void(bool moved)> done)> move = {};
     std::function<std::int64_t()> now = {};  ///< milliseconds since 1970; of the system's clock where empty
     std::string intake_file = {};            ///< of IntakeCounter; empty: in memory
   };
@@ -72,6 +74,8 @@ class Recorder {
   /// Ends it without a decision. Errors: kNotFound with near names, kConflict where it runs no more.
   [[nodiscard]] Status stop(const std::string& id) EXCLUDES(changes_, mutex_, intake_);
   [[nodiscard]] Status remove(const std::string& id) EXCLUDES(changes_, mutex_, intake_);
+  /// Ends, without a decision, the one that runs on an alias which is there no more.
+  void alias_removed(const std::string& alias) EXCLUDES(changes_, mutex_, intake_);
 
   /// In the order in which they were begun.
   [[nodiscard]] std::vector<std::shared_ptr<const Trial>> list() const EXCLUDES(mutex_);
@@ -92,6 +96,22 @@ class Recorder {
   void write() EXCLUDES(changes_, mutex_, intake_);
 
  private:
+  /// Told by whoever moves an alias, perhaps after the recorder's end.
+  class Serials {
+   public:
+    void add(std::int64_t serial) EXCLUDES(mutex_) {
+      const MutexLock lock(mutex_);
+      serials_.push_back(serial);
+    }
+    [[nodiscard]] std::vector<std::int64_t> take() EXCLUDES(mutex_) {
+      const MutexLock lock(mutex_);
+      return std::exchange(serials_, {});
+    }
+
+   private:
+    Mutex mutex_;
+    std::vector<std::int64_t> serials_ GUARDED_BY(mutex_);
+  };
   /// Of a running experiment: what observe() has to know.
   struct Watch {
     std::int64_t serial = 0;
@@ -110,6 +130,7 @@ class Recorder {
   void keep(BatchBuilder& builder, std::size_t items) REQUIRES(changes_);
   void publish() REQUIRES(changes_);
   void act(const Trial& decided) EXCLUDES(changes_, mutex_, intake_);
+  void note_moved() EXCLUDES(changes_, mutex_, intake_);
   [[nodiscard]] Result<std::shared_ptr<const Trial>> find(const std::string& id) const EXCLUDES(mutex_);
   [[nodiscard]] Status take(Taken taken) EXCLUDES(intake_);
   [[nodiscard]] Status change(const Trial& trial) REQUIRES(changes_);
@@ -126,6 +147,7 @@ class Recorder {
   std::deque<Taken> unwritten_ GUARDED_BY(changes_);
   std::map<std::string, std::int64_t> counters_ GUARDED_BY(changes_);
   std::vector<std::shared_ptr<const Trial>> decided_ GUARDED_BY(changes_);  ///< not acted on yet
+  const std::shared_ptr<Serials> moved_ = std::make_shared<Serials>();      ///< whose alias was moved
 
   mutable Mutex mutex_;  ///< what readers see
   std::vector<std::shared_ptr<const Trial>> trials_ GUARDED_BY(mutex_);

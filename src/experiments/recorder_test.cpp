@@ -38,7 +38,11 @@ class RecorderTest : public ::testing::Test {
   }
   Recorder::Dependencies dependencies() {
     return {.state = *state_,
-            .move = [this](const Move& move) { moves_.push_back(move.alias + " -> " + move.version); },
+            .move =
+                [this](const Move& move, const std::function<void(bool)>& done) {
+                  moves_.push_back(move.alias + " -> " + move.version);
+                  done(may_move_);
+                },
             .now = [this] { return now_; },
             .intake_file = folder_ / "intake"};
   }
@@ -63,6 +67,7 @@ class RecorderTest : public ::testing::Test {
   std::int64_t now_ = 1'000'000;
   Recorder::Options options_;
   std::vector<std::string> moves_;
+  bool may_move_ = true;
   std::unique_ptr<store::StateDatabase> state_;
   std::unique_ptr<Recorder> recorder_;
 };
@@ -97,6 +102,29 @@ TEST_F(RecorderTest, DecidesAndWithAutomaticMovesTheAlias) {
   observe(5, 1, 0.5);
   recorder_->write();
   EXPECT_EQ(count(0, Metric::kLatency), 30) << "it is over";
+}
+
+TEST_F(RecorderTest, AVerdictWhoseAliasCannotBeMovedIsNotCalledActedOn) {
+  Definition automatic = definition();
+  automatic.automatic = true;
+  ASSERT_TRUE(recorder_->begin(automatic));
+  may_move_ = false;
+  observe(30, 1, 0.5);
+  recorder_->write();
+  EXPECT_EQ(trial()->progress.state, State::kDecided);
+  EXPECT_FALSE(trial()->progress.acted);
+  may_move_ = true;
+  start();
+  recorder_->write();
+  EXPECT_TRUE(trial()->progress.acted) << "the next process tries again";
+}
+
+TEST_F(RecorderTest, EndsWithItsAlias) {
+  ASSERT_TRUE(recorder_->begin(definition()));
+  recorder_->alias_removed("another");
+  EXPECT_EQ(trial()->progress.state, State::kRunning);
+  recorder_->alias_removed("chat");
+  EXPECT_EQ(trial()->progress.state, State::kStopped);
 }
 
 TEST_F(RecorderTest, WithoutAutomaticNothingMoves) {

@@ -124,10 +124,11 @@ std::string csv_of(const Report& report) {
                        row.observations == 0 ? "" : number(row.mean));
     if (row.comparison) {
       const Comparison& comparison = *row.comparison;
-      csv += fmt::format(",{},{},{},{:.6g},{},{}\r\n",
-                         number(shown_difference(row.metric, comparison.interval.estimate)),
-                         number(shown_difference(row.metric, comparison.interval.lower)),
-                         number(shown_difference(row.metric, comparison.interval.upper)), comparison.alpha,
+      const auto shown = [&](double value) {
+        return comparison.observations > 0 ? number(shown_difference(row.metric, value)) : std::string();
+      };
+      csv += fmt::format(",{},{},{},{:.6g},{},{}\r\n", shown(comparison.interval.estimate),
+                         shown(comparison.interval.lower), shown(comparison.interval.upper), comparison.alpha,
                          to_string(comparison.side), comparison.enough ? "yes" : "no");
     } else {
       csv += ",,,,,,\r\n";

@@ -49,7 +49,7 @@ TEST(Report, CsvIsOneLineForEachRow) {
   EXPECT_THAT(csv, StartsWith("experiment,segment,version,"));
   EXPECT_EQ(std::ranges::count(csv, '\n'), 7);
   EXPECT_THAT(csv, HasSubstr("x,,'=a<&>@2,variant,50,200,200,latency,primary,200,0.489897949,-0.5,"));
-  EXPECT_THAT(csv, HasSubstr("error_rate,guardrail,0,,0,"));
+  EXPECT_THAT(csv, HasSubstr("error_rate,guardrail,0,,,,,"));
   EXPECT_THAT(csv, Not(HasSubstr("inf")));
 }
 
@@ -73,6 +73,7 @@ TEST(Report, OfNothingIsReadable) {
   const Report report = report_of(0, 1);
   EXPECT_THAT(svg_of(plot_of(report)), HasSubstr("No verdict yet"));
   EXPECT_THAT(csv_of(report), HasSubstr("latency,primary,0,,"));
+  EXPECT_THAT(csv_of(report), HasSubstr("variant,50,0,0,latency,primary,0,,,,,")) << "no difference either";
 }
 
 TEST(Label, IsAScore) {

@@ -249,6 +249,7 @@ void AliasApi::remove(const RouteCall& call) {
                                 if (!done) return exchange->respond(error_reply(done.error()));
                                 services_.executor.post([this, exchange, alias, who] {
                                   services_.shadows.alias_removed(alias, who);
+                                  services_.experiments.alias_removed(alias);
                                   exchange->respond(json_reply({{"removed", alias}}));
                                 });
                               });

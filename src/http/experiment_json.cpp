@@ -46,6 +46,9 @@ Json row_json(const Definition& definition, const ReportRow& row) {
   if (!row.comparison) return json;
   const Comparison& comparison = *row.comparison;
   put_interval(json, row.metric, comparison.interval);
+  if (comparison.observations == 0) {
+    for (const char* key : {"difference", "lower", "upper"}) json[key] = nullptr;
+  }
   json["relative"] = info.scale == experiments::Scale::kLogarithm;
   json["alpha"] = comparison.alpha;
   json["enough"] = comparison.enough;

@@ -167,7 +167,8 @@ Result<std::string> OpenAiApi::model_for(const tenants::KeyPtr& key, const std::
   if (key == nullptr) return asked;
   const bool any_name = services_.options.single_model && !services_.switcher.resolve(asked);
   const bool is_own = key->settings.aliases.contains(asked);
-  return tenants::name_for(key, any_name && !is_own ? services_.live.get()->default_model : asked);
+  return tenants::name_for(key, any_name && !is_own ? services_.live.get()->default_model : asked,
+                           [this](std::string_view name) { return services_.switcher.is_alias(name); });
 }
 
 models::MakeHot OpenAiApi::make_hot(const Request& request) const {

@@ -167,7 +167,8 @@ void RouterApi::props(RouteCall call) {
   const bool single = services_.options.single_model;
   std::string name = single ? services_.live.get()->default_model : call.request().param("model");
   if (!name.empty()) {
-    auto meant = tenants::name_for(call.key, name);
+    auto meant = tenants::name_for(
+        call.key, name, [this](std::string_view base) { return services_.switcher.is_alias(base); });
     if (!meant) return call.exchange->respond(error_reply(meant.error()));
     name = std::move(*meant);
     if (const auto props = props_of_parked(name)) return call.exchange->respond(json_reply(*props));

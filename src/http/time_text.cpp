@@ -5,10 +5,11 @@
 
 namespace switchyard::http {
 
-std::string time_text(std::chrono::system_clock::time_point time) {
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(time).time_since_epoch().count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(time)),
-                     ms % 1000);
+std::string time_text(std::chrono::sys_time<std::chrono::milliseconds> time) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                     fmt::gmtime(static_cast<std::time_t>(whole.time_since_epoch().count())),
+                     (time - whole).count());
 }
 
 }  // namespace switchyard::http

@@ -1,6 +1,5 @@
 #include "http/version_api.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,14 +8,10 @@
 
 #include "http/body_fields.h"
 #include "http/errors.h"
+#include "http/time_text.h"
 
 namespace switchyard::http {
 namespace {
-
-std::string time_text(std::int64_t ms) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(ms / 1000)),
-                     ms % 1000);
-}
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
@@ -47,6 +42,7 @@ Result<NewVersion> read_new_version(const RouteCall& call) {
     const auto text = read_text(*body, key);
     if (!text) return std::unexpected(text.error());
     *out = text->value_or("");
+    if (out->contains('\0')) return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' holds a NUL", key));
   }
   if (version.file.empty()) return fail(ErrorCode::kInvalidArgument, "'file' must name a GGUF file");
   auto args = read_args(*body);
@@ -92,21 +88,23 @@ Json VersionApi::version_json(const registry::VersionInfo& info) const {
     if (means(name, info.ref)) names.push_back(name.name);
   }
   const auto standing = services_.manager.standing(info.ref);
-  return Json{{"id", info.ref.to_string()},
-              {"model", info.ref.model},
-              {"version", info.ref.version},
-              {"file", info.file},
-              {"args", info.args},
-              {"sha256", text_or_null(info.sha256)},
-              {"pinned_sha256", text_or_null(info.pinned_sha256)},
-              {"notes", info.notes},
-              {"added_by", info.added_by},
-              {"added_at", time_text(info.added)},
-              {"replaced_by", info.replaced_by ? Json(info.replaced_by->to_string()) : Json(nullptr)},
-              {"catalogued", standing.has_value()},
-              {"state", standing ? Json(to_string(standing->state)) : Json(nullptr)},
-              {"leases", standing ? standing->leases : 0},
-              {"names", std::move(names)}};
+  return Json{
+      {"id", info.ref.to_string()},
+      {"model", info.ref.model},
+      {"version", info.ref.version},
+      {"file", info.file},
+      {"args", info.args},
+      {"sha256", text_or_null(info.sha256)},
+      {"pinned_sha256", text_or_null(info.pinned_sha256)},
+      {"notes", info.notes},
+      {"added_by", info.added_by},
+      {"added_at",
+       time_text(std::chrono::sys_time<std::chrono::milliseconds>(std::chrono::milliseconds(info.added)))},
+      {"replaced_by", info.replaced_by ? Json(info.replaced_by->to_string()) : Json(nullptr)},
+      {"catalogued", standing.has_value()},
+      {"state", standing ? Json(to_string(standing->state)) : Json(nullptr)},
+      {"leases", standing ? standing->leases : 0},
+      {"names", std::move(names)}};
 }
 
 void VersionApi::list(const RouteCall& call) {

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::array kScopes = {std::pair{Scope::kInference, "inference"}, std::pair{Scope::kRead, "read"},
                                 std::pair{Scope::kAdmin, "admin"}};
+/// What follows the name of an alias or a model: traffic::Switcher::resolve() knows them.
+constexpr std::array<std::string_view, 3> kLabels = {"latest", "stable", "previous"};
 constexpr std::size_t kLongestName = 256;
 constexpr std::size_t kMostNames = 1000;
 constexpr std::size_t kLongestMetadata = 16 << 10;
@@ -96,14 +98,22 @@ bool may_ask_for(const KeySettings& settings, std::string_view name) {
                              [&](const std::string& may) { return may == name || may == model; });
 }
 
-Result<std::string> name_for(const KeySettings& settings, const std::string& name) {
+Result<std::string> name_for(const KeySettings& settings, const std::string& name, const IsAlias& is_alias) {
   if (const auto own = settings.aliases.find(name); own != settings.aliases.end()) return own->second;
-  if (may_ask_for(settings, name)) return name;
+  const std::size_t at = name.rfind('@');
+  bool may = may_ask_for(settings, name);
+  if (may && at != std::string::npos && std::ranges::find(kLabels, name.substr(at + 1)) != kLabels.end()) {
+    const std::string base = name.substr(0, at);
+    const bool is_restricted =
+        !settings.models.empty() && std::ranges::find(settings.models, name) == settings.models.end();
+    may = !settings.aliases.contains(base) && !(is_restricted && is_alias(base));
+  }
+  if (may) return name;
   return fail(ErrorCode::kPermissionDenied, fmt::format("this key may not use the model '{}'", name));
 }
 
-Result<std::string> name_for(const KeyPtr& key, const std::string& name) {
-  return key == nullptr ? name : name_for(key->settings, name);
+Result<std::string> name_for(const KeyPtr& key, const std::string& name, const IsAlias& is_alias) {
+  return key == nullptr ? name : name_for(key->settings, name, is_alias);
 }
 
 }  // namespace switchyard::tenants

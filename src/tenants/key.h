@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -87,10 +88,15 @@ using KeyPtr = std::shared_ptr<const Key>;
 
 /// True when the key may ask for `name`, which is a server's name and none of its own.
 [[nodiscard]] bool may_ask_for(const KeySettings& settings, std::string_view name);
-/// What the key means by `name`: what its own alias says, else the name itself. Errors: kPermissionDenied
-/// when it may not ask for that.
-[[nodiscard]] Result<std::string> name_for(const KeySettings& settings, const std::string& name);
+/// Whether the server has an alias of that name, which is not a model's.
+using IsAlias = std::function<bool(std::string_view)>;
+/// What the key means by `name`: what its own alias says, else the name itself. A key that may ask for an
+/// alias may not ask for what else that has meant ("chat@previous"), and names of its own have no labels.
+/// Errors: kPermissionDenied when it may not ask for that.
+[[nodiscard]] Result<std::string> name_for(const KeySettings& settings, const std::string& name,
+                                           const IsAlias& is_alias);
 /// The same for whoever asks: null may ask for everything.
-[[nodiscard]] Result<std::string> name_for(const KeyPtr& key, const std::string& name);
+[[nodiscard]] Result<std::string> name_for(const KeyPtr& key, const std::string& name,
+                                           const IsAlias& is_alias);
 
 }  // namespace switchyard::tenants

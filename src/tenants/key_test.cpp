@@ -28,15 +28,24 @@ TEST(Scopes, AreReadFromTheirNames) {
 
 TEST(Names, AKeyAsksForWhatItMay) {
   const KeySettings any;
-  EXPECT_EQ(name_for(any, "whatever@3").value(), "whatever@3");
+  const auto is_alias = [](std::string_view name) { return name == "chat" || name == "c"; };
+  EXPECT_EQ(name_for(any, "whatever@3", is_alias).value(), "whatever@3");
   const KeySettings some{.models = {"a", "b@2", "chat"}, .aliases = {{"mine", "c@1"}, {"chat", "a@1"}}};
-  EXPECT_EQ(name_for(some, "a").value(), "a");
-  EXPECT_EQ(name_for(some, "a@7").value(), "a@7") << "a model has its versions";
-  EXPECT_EQ(name_for(some, "b@2").value(), "b@2");
-  EXPECT_EQ(name_for(some, "mine").value(), "c@1") << "who made the alias has allowed it";
-  EXPECT_EQ(name_for(some, "chat").value(), "a@1") << "its own comes before the server's";
+  EXPECT_EQ(name_for(some, "a", is_alias).value(), "a");
+  EXPECT_EQ(name_for(some, "a@7", is_alias).value(), "a@7") << "a model has its versions";
+  EXPECT_EQ(name_for(some, "b@2", is_alias).value(), "b@2");
+  EXPECT_EQ(name_for(some, "mine", is_alias).value(), "c@1") << "who made the alias has allowed it";
+  EXPECT_EQ(name_for(some, "chat", is_alias).value(), "a@1") << "its own comes before the server's";
   for (const char* name : {"b", "b@1", "c", "c@1", "", "A", "a "})
-    EXPECT_EQ(name_for(some, name).error().code, ErrorCode::kPermissionDenied) << name;
+    EXPECT_EQ(name_for(some, name, is_alias).error().code, ErrorCode::kPermissionDenied) << name;
+  EXPECT_EQ(name_for(some, "a@latest", is_alias).value(), "a@latest") << "a version of the model";
+  EXPECT_FALSE(name_for(some, "chat@stable", is_alias)) << "a name of its own has no labels";
+  const KeySettings by_alias{.models = {"c"}};
+  EXPECT_EQ(name_for(by_alias, "c", is_alias).value(), "c");
+  for (const char* name : {"c@latest", "c@stable", "c@previous"})
+    EXPECT_FALSE(name_for(by_alias, name, is_alias)) << name << " may be any version";
+  const KeySettings by_label{.models = {"c@stable"}};
+  EXPECT_EQ(name_for(by_label, "c@stable", is_alias).value(), "c@stable");
 }
 
 TEST(Settings, ThatCannotBeKeptAreRefused) {

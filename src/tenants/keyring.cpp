@@ -13,6 +13,8 @@ namespace switchyard::tenants {
 namespace {
 
 std::int64_t to_number(WallTime time) { return time.time_since_epoch().count(); }
+/// 0 is kept for "never": one that expired with the epoch is expired all the same.
+std::int64_t to_stored_time(WallTime time) { return to_number(time) == 0 ? 1 : to_number(time); }
 WallTime to_time(std::int64_t number) { return WallTime(std::chrono::milliseconds(number)); }
 
 std::optional<std::int64_t> to_stored(std::optional<std::uint64_t> limit) {
@@ -36,7 +38,7 @@ store::KeyRow to_row(const Key& key) {
           .weight = settings.weight,
           .blocked = settings.blocked,
           .created = to_number(key.created),
-          .expires = settings.expires ? to_number(*settings.expires) : 0,
+          .expires = settings.expires ? to_stored_time(*settings.expires) : 0,
           .revoked = key.revoked ? to_number(*key.revoked) : 0,
           .metadata = settings.metadata};
 }

@@ -112,6 +112,10 @@ TEST_F(KeyringTest, AChangeHoldsForTheNextLook) {
   EXPECT_TRUE(ring_.authenticate(secret));
   now_ += std::chrono::minutes(1);
   EXPECT_EQ(refused(secret), ErrorCode::kUnauthenticated);
+  ASSERT_TRUE(ring_.update("acme", {.expires = std::optional(WallTime())}));  // the epoch is not "never"
+  Keyring again = make();
+  ASSERT_TRUE(again.load());
+  EXPECT_FALSE(again.authenticate(secret));
   ASSERT_TRUE(ring_.update("acme", {.expires = std::optional<WallTime>()}));
   EXPECT_TRUE(ring_.authenticate(secret));
   const auto rotated = ring_.rotate("acme");

@@ -112,6 +112,7 @@ void Canaries::start_now(Request request, Done done) {
   const auto alias = dependencies_.switcher.describe(request.alias);
   if (!alias) return done(std::unexpected(alias.error()));
   request.alias = alias->alias.name;
+  end_if_moved(request.alias);
   const auto to = dependencies_.switcher.resolve(request.to);
   if (!to) return done(std::unexpected(to.error()));
   {
@@ -179,6 +180,7 @@ void Canaries::command_now(const std::string& name, Command command, const std::
   const auto alias = dependencies_.switcher.describe(name);
   if (!alias) return done(std::unexpected(alias.error()));
   const std::string key = alias->alias.name;
+  end_if_moved(key);
   std::optional<Error> refused;
   {
     const MutexLock lock(mutex_);
@@ -191,16 +193,24 @@ void Canaries::command_now(const std::string& name, Command command, const std::
     } else if (found->second.moving) {
       refused = Error{ErrorCode::kConflict,
                       "the canary of '" + key + "' is just being moved; try again in a moment"};
-    } else if (command == Command::kPause || command == Command::kResume) {
-      found->second.state = command == Command::kPause ? CanaryState::kPaused : CanaryState::kRunning;
-      found->second.step_began = dependencies_.clock.now();
-      found->second.figures->begin_step();
     }
   }
   if (refused) return done(std::unexpected(*refused));
   if (command == Command::kPromote) return promote(key, "asked for", who, done);
   if (command == Command::kAbort) return give_back(key, CanaryState::kAborted, "asked for", who, done);
-  note(key, command == Command::kPause ? "pause" : "resume", "asked for", who);
+  const bool pauses = command == Command::kPause;
+  const std::string_view what = pauses ? "pause" : "resume";
+  const CanaryState state = pauses ? CanaryState::kPaused : CanaryState::kRunning;
+  if (const Status kept = keep(key, what, "asked for", who, state); !kept)
+    return done(std::unexpected(kept.error()));
+  {
+    const MutexLock lock(mutex_);
+    Canary& canary = canaries_.at(key);
+    canary.state = state;
+    canary.step_began = dependencies_.clock.now();
+    canary.figures->begin_step();
+  }
+  tell(key, what, "asked for", who);
   done(status_now(key));
 }
 
@@ -248,20 +258,51 @@ bool Canaries::is_as_left(const std::string& alias) const {
   return split->arms[0].to == canary.stable && split->arms[1].to == canary.canary;
 }
 
-void Canaries::look_at(const std::string& alias) {
-  CanaryDecision decision;
-  const bool ended = !is_as_left(alias);
+bool Canaries::end_if_moved(const std::string& alias) {
+  {
+    const MutexLock lock(mutex_);
+    const auto found = canaries_.find(alias);
+    if (found == canaries_.end() || !is_going(found->second.state) || found->second.moving) return false;
+  }
+  if (is_as_left(alias)) return false;
+  const auto now = dependencies_.switcher.describe(alias);
+  if (now && now->followed_files && now->alias.split.size() == 2) {
+    follow_files(alias);
+    return true;
+  }
+  {
+    const MutexLock lock(mutex_);
+    end(canaries_.at(alias), CanaryState::kEnded);
+  }
+  note(alias, "end", "the alias was moved otherwise", "server");
+  return true;
+}
+
+/// Its versions are others now: nobody has compared them, so all of it goes to the stable one's successor.
+void Canaries::follow_files(const std::string& alias) {
+  const auto split = dependencies_.switcher.split_of(alias);
+  if (split == nullptr || split->arms.size() != 2) return;  // the next look ends it
   {
     const MutexLock lock(mutex_);
     Canary& canary = canaries_.at(alias);
-    if (ended) {
-      end(canary, CanaryState::kEnded);
-    } else if (canary.state == CanaryState::kRunning) {
+    canary.stable = split->arms[0].to;
+    canary.canary = split->arms[1].to;
+    canary.figures = std::make_shared<CanaryFigures>(canary.stable, canary.canary);
+  }
+  give_back(alias, CanaryState::kRolledBack, "a file behind it was replaced", "server", {});
+}
+
+void Canaries::look_at(const std::string& alias) {
+  if (end_if_moved(alias)) return;
+  CanaryDecision decision;
+  {
+    const MutexLock lock(mutex_);
+    const Canary& canary = canaries_.at(alias);
+    if (canary.state == CanaryState::kRunning) {
       decision = decide(canary.plan, dependencies_.clock.now() - canary.step_began, canary.figures->canary(),
                         canary.figures->stable());
     }
   }
-  if (ended) return note(alias, "end", "the alias was moved otherwise", "server");
   if (decision.move == CanaryMove::kAdvance) go_on(alias, decision.reason, "server", {});
   if (decision.move == CanaryMove::kRollBack)
     give_back(alias, CanaryState::kRolledBack, decision.reason, "server", {});
@@ -292,7 +333,8 @@ void Canaries::go_on(const std::string& alias, const std::string& reason, const 
        {.alias = alias,
         .to = {},
         .options = asked_by(who, fmt::format("canary: {:g} %; {}", percent, reason)),
-        .split = std::move(split)},
+        .split = std::move(split),
+        .yields = true},
        [this, alias, reason, who](const SwitchReport& report) {
          if (report.error) {
            telemetry::log_error("traffic", "the canary of '{}' does not go on: {}", alias,
@@ -317,7 +359,8 @@ void Canaries::promote(const std::string& alias, const std::string& reason, cons
     const MutexLock lock(mutex_);
     to = canaries_.at(alias).canary.to_string();
   }
-  move(alias, {.alias = alias, .to = to, .options = asked_by(who, "canary promoted: " + reason)},
+  move(alias,
+       {.alias = alias, .to = to, .options = asked_by(who, "canary promoted: " + reason), .yields = !done},
        [this, alias, reason, who, done](const SwitchReport& report) {
          if (report.error) {
            telemetry::log_error("traffic", "the canary of '{}' is not promoted: {}", alias,
@@ -338,7 +381,8 @@ void Canaries::give_back(const std::string& alias, CanaryState state, const std:
                          const std::string& who, const Done& done) {
   const std::string why =
       (state == CanaryState::kAborted ? "canary aborted: " : "canary rolled back: ") + reason;
-  move(alias, {.alias = alias, .to = {}, .options = asked_by(who, why), .kind = Kind::kRollback},
+  move(alias,
+       {.alias = alias, .to = {}, .options = asked_by(who, why), .kind = Kind::kRollback, .yields = !done},
        [this, alias, state, reason, who, done](const SwitchReport& report) {
          if (report.error) {
            telemetry::log_error("traffic", "the canary of '{}' is not rolled back: {}", alias,
@@ -360,7 +404,9 @@ void Canaries::move(const std::string& alias, SwitchRequest request,
                     std::function<void(const SwitchReport&)> then) {
   {
     const MutexLock lock(mutex_);
-    canaries_.at(alias).moving = true;
+    Canary& canary = canaries_.at(alias);
+    canary.moving = true;
+    request.only_if_split_over = {canary.stable, canary.canary};
   }
   request.done = [this, gate = gate_, alias, then = std::move(then)](const SwitchReport& report) {
     gate->pass([&] {
@@ -379,25 +425,45 @@ void Canaries::move(const std::string& alias, SwitchRequest request,
 /// Keeps what was decided, and tells it.
 void Canaries::note(const std::string& alias, std::string_view move, const std::string& reason,
                     const std::string& who) {
+  if (const Status kept = keep(alias, move, reason, who); !kept)
+    telemetry::log_error("traffic", "what was decided of the canary of '{}' is not kept: {}", alias,
+                         kept.error().to_string());
+  tell(alias, move, reason, who);
+}
+
+/// With the state that it is to have, where that is another than it has.
+Status Canaries::keep(const std::string& alias, std::string_view move, const std::string& reason,
+                      const std::string& who, std::optional<CanaryState> state) {
   store::CanaryRow row;
   double percent = 0;
-  models::VersionRef version;
   {
     const MutexLock lock(mutex_);
-    Canary& canary = canaries_.at(alias);
-    canary.row.state = to_string(canary.state);
+    const Canary& canary = canaries_.at(alias);
     row = canary.row;
+    row.stable = canary.stable.to_string();
+    row.canary = canary.canary.to_string();
+    row.state = to_string(state.value_or(canary.state));
     percent = percent_of(canary);
-    version = canary.canary;
   }
   const store::CanaryDecisionRow decision{
       .at = now_ms(), .move = std::string(move), .reason = reason, .who = who, .percent = percent};
-  if (const Status kept = store_.put(row, decision); !kept)
-    telemetry::log_error("traffic", "what was decided of the canary of '{}' is not kept: {}", alias,
-                         kept.error().to_string());
+  if (Status kept = store_.put(row, decision); !kept) return kept;
+  const MutexLock lock(mutex_);
+  canaries_.at(alias).row = row;
+  return {};
+}
+
+void Canaries::tell(const std::string& alias, std::string_view move, const std::string& reason,
+                    const std::string& who) {
+  double percent = 0;
+  models::VersionRef version;
+  std::string_view state;
   {
     const MutexLock lock(mutex_);
-    canaries_.at(alias).row.id = row.id;
+    const Canary& canary = canaries_.at(alias);
+    percent = percent_of(canary);
+    version = canary.canary;
+    state = to_string(canary.state);
   }
   telemetry::log_info("traffic", "canary of '{}', {}: {} ({:g} %): {}", alias, version.to_string(), move,
                       percent, reason);
@@ -405,8 +471,11 @@ void Canaries::note(const std::string& alias, std::string_view move, const std::
   event.type = "canary";
   event.model = version.model;
   event.version = version.version;
-  event.text = {
-      {"alias", alias}, {"move", std::string(move)}, {"reason", reason}, {"who", who}, {"state", row.state}};
+  event.text = {{"alias", alias},
+                {"move", std::string(move)},
+                {"reason", reason},
+                {"who", who},
+                {"state", std::string(state)}};
   event.numbers = {{"percent", percent}};
   dependencies_.events.publish(std::move(event));
 }

@@ -126,10 +126,17 @@ class Canaries {
   void give_back(const std::string& alias, CanaryState state, const std::string& reason,
                  const std::string& who, const Done& done);
   void move(const std::string& alias, SwitchRequest request, std::function<void(const SwitchReport&)> then);
+  void follow_files(const std::string& alias);
   void note(const std::string& alias, std::string_view move, const std::string& reason,
             const std::string& who);
+  Status keep(const std::string& alias, std::string_view move, const std::string& reason,
+              const std::string& who, std::optional<CanaryState> state = {}) EXCLUDES(mutex_);
+  void tell(const std::string& alias, std::string_view move, const std::string& reason,
+            const std::string& who) EXCLUDES(mutex_);
   void end(Canary& canary, CanaryState state);
   [[nodiscard]] bool is_as_left(const std::string& alias) const EXCLUDES(mutex_);
+  /// Ends the canary of an alias that somebody has moved; false where it is as it was left.
+  bool end_if_moved(const std::string& alias) EXCLUDES(mutex_);
 
   [[nodiscard]] CanaryStatus status_now(const std::string& alias) const EXCLUDES(mutex_);
   [[nodiscard]] double percent_of(const Canary& canary) const;

@@ -164,6 +164,57 @@ TEST_F(CanariesTest, EndsWhereSomebodyMovesTheAlias) {
   EXPECT_EQ(means("chat"), kM1);
 }
 
+TEST_F(CanariesTest, AfterAMoveByACallNoCommandMovesItBack) {
+  for (const auto command : {Canaries::Command::kAbort, Canaries::Command::kPromote}) {
+    ask_and_run("chat", "a@1");
+    ASSERT_TRUE(start());
+    ask_and_run("chat", "m@1");
+    EXPECT_EQ(tell(command).error().code, ErrorCode::kConflict) << "before anybody has looked at it";
+    EXPECT_EQ(means("chat"), kM1);
+    EXPECT_EQ(now().state, CanaryState::kEnded);
+  }
+  ask_and_run("chat", "a@1");
+  ASSERT_TRUE(start());
+  ask_and_run("chat", "m@1");
+  EXPECT_TRUE(start()) << "another one may begin at once";
+}
+
+TEST_F(CanariesTest, ItsStepsSupersedeNobody) {
+  ASSERT_TRUE(start());
+  observe(kA, 40);
+  observe(kB, 5);
+  clock_.advance(30s);
+  const auto by_hand = ask("chat", "m@2");
+  canaries_->tick();
+  executor_.run_all();
+  EXPECT_EQ(by_hand->report.outcome, Outcome::kOk);
+  EXPECT_EQ(means("chat"), kM2);
+  tick(1s);
+  EXPECT_EQ(now().state, CanaryState::kEnded);
+}
+
+TEST_F(CanariesTest, WhereAFileBehindItIsReplacedAllGoesBack) {
+  ASSERT_TRUE(start());
+  ASSERT_TRUE(switcher_->define({{"chat", kA}}, {{kB, kM1}}));
+  executor_.run_all();
+  tick(1s);
+  EXPECT_EQ(now().state, CanaryState::kRolledBack);
+  EXPECT_THAT(now().lines[0].reason, HasSubstr("file"));
+  EXPECT_EQ(means("chat"), kA);
+  EXPECT_EQ(switcher_->split_of("chat"), nullptr);
+}
+
+TEST_F(CanariesTest, WhatCannotBeKeptIsNotDone) {
+  ASSERT_TRUE(start());
+  ASSERT_TRUE(state_.with(
+      [](store::Database& d) { return d.execute("ALTER TABLE canary_decisions RENAME TO gone"); }));
+  EXPECT_FALSE(tell(Canaries::Command::kPause));
+  ASSERT_TRUE(state_.with(
+      [](store::Database& d) { return d.execute("ALTER TABLE gone RENAME TO canary_decisions"); }));
+  EXPECT_EQ(now().state, CanaryState::kRunning);
+  EXPECT_EQ(tell(Canaries::Command::kPause)->state, CanaryState::kPaused);
+}
+
 TEST_F(CanariesTest, WhatCannotBeginChangesNothing) {
   const auto code = [this](Canaries::Request request) { return start(std::move(request)).error().code; };
   EXPECT_EQ(code({.alias = "nobody", .to = "b@1", .plan = kPlan}), ErrorCode::kNotFound);

@@ -139,6 +139,94 @@ TEST_F(SwitcherTest, AnArmThatLeavesTheCatalogIsTheFirstOnes) {
   EXPECT_EQ(share(*switcher_, "chat", kA), 1000);
 }
 
+TEST_F(SwitcherTest, TheFirstArmThatLeavesTheCatalogLeavesTheOthersTheirAlias) {
+  auto request = divide({{"b@1", 50}, {"a@1", 50}});
+  request.alias = "mine";
+  request.when_missing = WhenMissing::kMake;
+  ask(std::move(request));
+  executor_.run_all();
+  std::erase_if(catalog_, [](const auto& model) { return model.id == "b"; });
+  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
+  ASSERT_TRUE(switcher_->define({{"chat", kA}}));
+  EXPECT_EQ(share(*switcher_, "mine", kA), 1000);
+}
+
+TEST_F(SwitcherTest, AnArmServesUntilTheSuccessorOfItsFileHasAnswered) {
+  ask(divide({{"m@1", 50}, {"b@1", 50}}));
+  executor_.run_all();
+  world_.fail_load("m", Error{ErrorCode::kCorruptFile, "it is broken"});
+  ASSERT_TRUE(switcher_->define({{"chat", kA}}, {{kM1, kM3}}));
+  executor_.run_all();
+  EXPECT_NEAR(share(*switcher_, "chat", kM1), 500, 70) << "its engine is there";
+  EXPECT_EQ(history("chat").front(), "upgrade m@1 m@3 failed");
+  world_.fail_load("m", std::nullopt);
+  pass(std::chrono::seconds(400));  // the backoff of the failed load
+  ASSERT_TRUE(switcher_->define({{"chat", kA}}, {{kM1, kM3}}));
+  executor_.run_all();
+  EXPECT_NEAR(share(*switcher_, "chat", kM3), 500, 70);
+  EXPECT_NEAR(share(*switcher_, "chat", kB), 500, 70);
+}
+
+TEST_F(SwitcherTest, AMoveWithConditionsIsRefusedWhereTheyDoNotHold) {
+  ask(divide({{"a@1", 50}, {"b@1", 50}}));
+  executor_.run_all();
+  auto told = ask({.alias = "chat", .to = "b@1", .only_if_split_over = {kA, kM1}});
+  executor_.run_all();
+  EXPECT_EQ(told->report.error->code, ErrorCode::kConflict);
+  EXPECT_NE(switcher_->split_of("chat"), nullptr);
+  told = ask({.alias = "chat", .to = "b@1", .only_if_within = {kA}});
+  executor_.run_all();
+  EXPECT_EQ(told->report.error->code, ErrorCode::kConflict) << "b is none of these";
+  told = ask({.alias = "chat", .to = "a@1", .only_if_within = {kA, kB, kM1}});
+  executor_.run_all();
+  EXPECT_EQ(told->report.outcome, Outcome::kOk);
+  const auto first = ask("chat", "m@1");
+  told = ask({.alias = "chat", .to = "b@1", .yields = true});
+  executor_.run_all();
+  EXPECT_EQ(told->report.error->code, ErrorCode::kConflict);
+  EXPECT_EQ(first->report.outcome, Outcome::kOk);
+  EXPECT_EQ(means("chat"), kM1);
+}
+
+TEST_F(SwitcherTest, PreviousIsWhereARollbackGoes) {
+  ask_and_run("chat", "b@1");
+  ask_and_run("chat", "m@1");
+  EXPECT_EQ(means("chat@previous"), kB);
+  std::erase_if(catalog_, [](const auto& model) { return model.id == "b"; });
+  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
+  ASSERT_TRUE(switcher_->define({{"chat", kA}}));
+  EXPECT_EQ(means("chat@previous"), kA);
+  EXPECT_EQ(switcher_->describe("chat")->previous.front(), kA);
+  ask(divide({{"m@1", 50}, {"a@1", 50}}));
+  executor_.run_all();
+  EXPECT_EQ(means("chat@previous"), kM1) << "all of it to the first arm";
+  EXPECT_EQ(roll_back("chat")->report.to, kM1);
+}
+
+TEST_F(SwitcherTest, AModelTakesItsNameFromAnAliasThatRests) {
+  auto request = SwitchRequest{.alias = "new", .to = "a@1", .when_missing = WhenMissing::kMake};
+  ask(std::move(request));
+  executor_.run_all();
+  EXPECT_EQ(means("new"), kA);
+  catalog_.push_back(testing::model_with("new", {"1"}));
+  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
+  ASSERT_TRUE(switcher_->define({{"chat", kA}}));
+  const models::VersionRef of_model{"new", "1"};
+  EXPECT_EQ(means("new"), of_model);
+  EXPECT_EQ(ask_and_run("new", "b@1")->report.error->code, ErrorCode::kInvalidArgument) << "not its version";
+  ASSERT_TRUE(manager_->load(of_model));
+  executor_.run_all();
+  EXPECT_TRUE(switcher_->describe("new")->is_model);
+  EXPECT_FALSE(switcher_->is_alias("new"));
+  EXPECT_TRUE(switcher_->is_alias("chat"));
+}
+
+TEST_F(SwitcherTest, ANameIsUtf8) {
+  auto told = ask({.alias = "\xff\xfe", .to = "a@1", .when_missing = WhenMissing::kMake});
+  executor_.run_all();
+  EXPECT_EQ(told->report.error->code, ErrorCode::kInvalidArgument);
+}
+
 TEST_F(SwitcherTest, TheConfigFileSplitsLazilyAndCallsMoveItOn) {
   const Alias split{.name = "both", .to = kA, .split = {{kA, 50}, {kB, 50}}, .sticky_header = "x-user-id"};
   restart({{"chat", kA}, split});

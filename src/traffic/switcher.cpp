@@ -26,6 +26,7 @@ void Switcher::route(const std::string& name, const std::string& subject,
   impl_->route(name, subject, std::move(done));
 }
 std::shared_ptr<const Split> Switcher::split_of(std::string_view name) const { return impl_->split_of(name); }
+bool Switcher::is_alias(std::string_view name) const { return impl_->is_alias(name); }
 std::vector<models::VersionRef> Switcher::fallbacks(std::string_view name) const {
   return impl_->fallbacks(name);
 }
@@ -96,8 +97,8 @@ Result<models::VersionRef> Switcher::Impl::resolve(std::string_view name) const 
   if (!base) return base;
   if (label == "stable") return base;
   if (label == "latest") return dependencies_.manager.resolve(base->model);
-  const auto status = describe(name.substr(0, at));
-  if (status && !status->previous.empty()) return status->previous.front();
+  if (const auto status = describe(name.substr(0, at)); status && !status->previous.empty())
+    return status->previous.front();
   return fail(ErrorCode::kNotFound,
               "'" + std::string(name.substr(0, at)) + "' has meant no other version before");
 }
@@ -111,6 +112,11 @@ Result<models::VersionRef> Switcher::Impl::resolve(std::string_view name, std::s
 std::shared_ptr<const Split> Switcher::Impl::split_of(std::string_view name) const {
   const auto position = table_.find(name);
   return position == nullptr ? nullptr : position->split;
+}
+
+bool Switcher::Impl::is_alias(std::string_view name) const {
+  const auto position = table_.find(name);
+  return position != nullptr && !position->is_model;
 }
 
 void Switcher::Impl::route(const std::string& name, const std::string& subject, RouteDone done) {

@@ -63,6 +63,8 @@ class Switcher {
              std::function<void(Result<models::VersionRef>)> done);
   /// How `name` is split; null: it is not. Quick.
   [[nodiscard]] std::shared_ptr<const Split> split_of(std::string_view name) const;
+  /// Whether there is an alias of that name, which is not a model's own.
+  [[nodiscard]] bool is_alias(std::string_view name) const;
 
   /// Who stands in while `name` cannot answer, in this order: of a split its arms, the first one first, then
   /// those of its fallbacks that are catalogued.

@@ -34,6 +34,7 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   [[nodiscard]] Result<models::VersionRef> resolve(std::string_view name, std::string_view subject) const;
   void route(const std::string& name, const std::string& subject, RouteDone done);
   [[nodiscard]] std::shared_ptr<const Split> split_of(std::string_view name) const;
+  [[nodiscard]] bool is_alias(std::string_view name) const;
   [[nodiscard]] std::vector<models::VersionRef> fallbacks(std::string_view name) const;
   void move(SwitchRequest request);
   void cancel(const std::string& alias, std::function<void(Status)> done, std::optional<std::int64_t> id);
@@ -78,6 +79,7 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
     std::string newest;  ///< of a model: its newest version
     SwitchPtr current;   ///< has not flipped
     std::shared_ptr<const Split> split;
+    bool followed_files = false;  ///< the last that moved it: files behind it were replaced
     std::vector<Held> held;
   };
 
@@ -86,7 +88,11 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   void load_names();
   Status define_now(const std::vector<Alias>& aliases, const Successors& successors);
   void follow_successors(const Successors& successors);
-  void follow_arms(Name& name, const Successors& successors);
+  void follow_arms(const std::string& key, Name& name, const Successors& successors);
+  [[nodiscard]] bool is_in_memory(const models::VersionRef& ref) const;
+  [[nodiscard]] std::vector<models::VersionRef> ways_back(const Name& name) const;
+  [[nodiscard]] bool is_models_name(const Name* name, const std::string& key) const;
+  [[nodiscard]] Status check_conditions(const SwitchRequest& request, const Name* name) const;
   Status check_fallbacks(const std::string& alias, const std::vector<std::string>& fallbacks) const;
   Status check_definitions(const std::vector<Alias>& aliases) const;
   void define_alias(const Alias& alias);

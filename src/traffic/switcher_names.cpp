@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/nearest.h"
+#include "base/utf8.h"
 #include "telemetry/log.h"
 #include "traffic/switch_record.h"
 #include "traffic/switcher_impl.h"
@@ -17,7 +18,7 @@ std::string pointed(const Alias& alias) {
 }
 
 bool is_plain(std::string_view name) {
-  return !name.empty() && name.front() != ' ' && name.back() != ' ' &&
+  return !name.empty() && name.front() != ' ' && name.back() != ' ' && is_utf8(name) &&
          std::ranges::none_of(name, [](unsigned char c) { return c == '@' || c < ' ' || c == 0x7f; });
 }
 
@@ -167,8 +168,20 @@ void Switcher::Impl::revive_made_by_calls(const std::vector<Alias>& aliases) {
       continue;
     }
     if (name.to.model.empty()) continue;  // being made
+    const auto is_there = [this](const models::VersionRef& ref) {
+      return dependencies_.manager.resolve(ref.to_string()).has_value();
+    };
     const bool taken = dependencies_.manager.resolve(key).has_value();
-    name.live = !taken && dependencies_.manager.resolve(name.to.to_string()).has_value();
+    name.to = to_ref(name.row.target);
+    if (name.split != nullptr && !is_there(name.to)) {
+      const auto other = std::ranges::find_if(name.split->arms, is_there, &Arm::to);
+      if (other != name.split->arms.end()) {
+        telemetry::log_warning("traffic", "alias '{}': {} is not catalogued, {} has its share", key,
+                               name.to.to_string(), other->to.to_string());
+        name.to = other->to;
+      }
+    }
+    name.live = !taken && is_there(name.to);
     if (name.live) continue;
     telemetry::log_warning(
         "traffic", "alias '{}' rests: {}", key,
@@ -185,11 +198,10 @@ void Switcher::Impl::revive_made_by_calls(const std::vector<Alias>& aliases) {
 /// still there it serves until the new one has answered.
 void Switcher::Impl::follow_successors(const Successors& successors) {
   for (auto& [key, name] : names_) {
-    follow_arms(name, successors);
+    follow_arms(key, name, successors);
     const auto next = successors.find(name.to);
     if (next == successors.end() || name.split != nullptr) continue;
-    const models::State state = state_of(name.to);
-    if (state == models::State::kCold || state == models::State::kFailed) {
+    if (!is_in_memory(name.to)) {
       name.to = next->second;
       name.row.target = to_text(name.to);
       name.live = true;
@@ -202,14 +214,40 @@ void Switcher::Impl::follow_successors(const Successors& successors) {
   }
 }
 
-/// An arm whose file was replaced is its successor from now on.
-void Switcher::Impl::follow_arms(Name& name, const Successors& successors) {
+bool Switcher::Impl::is_in_memory(const models::VersionRef& ref) const {
+  const models::State state = state_of(ref);
+  return state != models::State::kCold && state != models::State::kFailed;
+}
+
+/// An arm whose file was replaced moves on to its successor: where its engine is still there, once the new
+/// one has answered.
+void Switcher::Impl::follow_arms(const std::string& key, Name& name, const Successors& successors) {
   if (name.split == nullptr) return;
   Split split = *name.split;
+  bool serves = false;
   for (Arm& arm : split.arms) {
-    if (const auto next = successors.find(arm.to); next != successors.end()) arm.to = next->second;
+    const auto next = successors.find(arm.to);
+    if (next == successors.end()) continue;
+    serves = serves || is_in_memory(arm.to);
+    arm.to = next->second;
   }
   if (split == *name.split || !check_arms(split.arms)) return;
+  if (serves) {
+    SplitSpec spec{.arms = {}, .sticky_header = split.sticky_header};
+    std::vector<models::VersionRef> now;
+    for (const Arm& arm : split.arms) spec.arms.push_back({arm.to.to_string(), arm.weight});
+    for (const Arm& arm : name.split->arms) now.push_back(arm.to);
+    strand_.post([this, key, spec, now] {
+      start({.alias = key,
+             .to = {},
+             .options = {.why = "its file was replaced"},
+             .kind = Kind::kUpgrade,
+             .split = spec,
+             .only_if_split_over = now});
+    });
+    return;
+  }
+  name.followed_files = true;
   name.to = split.arms.front().to;
   name.row.target = to_text(name.to);
   name.row.split = to_text(split);
@@ -228,8 +266,7 @@ void Switcher::Impl::follow_catalog() {
     name.live = std::ranges::find(versions, name.to.version) != versions.end();
     if (name.live && is_pending(name) && dependencies_.upgrades == Upgrades::kInBackground &&
         name.current == nullptr) {
-      const models::State state = state_of(name.to);
-      if (state != models::State::kCold && state != models::State::kFailed) upgrades.push_back(id);
+      if (is_in_memory(name.to)) upgrades.push_back(id);
     }
   }
   for (const std::string& id : upgrades) strand_.post([this, id] { upgrade(id); });
@@ -259,7 +296,11 @@ void Switcher::Impl::note_proven(const models::VersionRef& ref) {
   const auto newest = dependencies_.manager.resolve(ref.model);
   if (!newest || newest->model != ref.model) return;  // no longer catalogued
   Name& name = names_[ref.model];
-  if (!name.row.name.empty() && !name.is_model) return;  // an alias of that name from another time
+  if (!name.row.name.empty() && !name.is_model) {
+    if (name.live || name.current != nullptr) return;
+    telemetry::log_warning("traffic", "the alias '{}' that rested is forgotten: a model has its name",
+                           ref.model);
+  }
   name.newest = newest->version;
   if (name.live && !is_pending(name)) return;
   if (!name.live) {
@@ -315,16 +356,29 @@ Result<std::string> Switcher::Impl::key_of(const std::string& alias, WhenMissing
   return fail(ErrorCode::kNotFound, "no alias is called '" + alias + "'" + did_you_mean(alias, names));
 }
 
+/// Where rollbacks of a name go, one after the other.
+std::vector<models::VersionRef> Switcher::Impl::ways_back(const Name& name) const {
+  std::vector<models::VersionRef> ways;
+  if (name.split != nullptr) ways.push_back(name.to);  // all of it back to its first arm
+  for (const store::PreviousRow& row : name.row.previous) {
+    const models::VersionRef ref = to_ref(row.version);
+    if (ref != name.to && dependencies_.manager.resolve(row.version)) ways.push_back(ref);
+  }
+  return ways;
+}
+
+/// An alias that rests because a model has its name is not what the name means.
+bool Switcher::Impl::is_models_name(const Name* name, const std::string& key) const {
+  const bool is_used = name != nullptr && (name->live || name->current != nullptr);
+  return is_used ? name->is_model : dependencies_.manager.resolve(key).has_value();
+}
+
 Result<models::VersionRef> Switcher::Impl::target_of(const SwitchRequest& request, const Name* name,
                                                      const std::string& key) const {
-  const bool is_model = name != nullptr ? name->is_model : dependencies_.manager.resolve(key).has_value();
+  const bool is_model = is_models_name(name, key);
   if (request.kind == Kind::kRollback) {
-    if (name != nullptr && name->split != nullptr) return name->to;  // all of it back to its first arm
     if (name != nullptr) {
-      for (const store::PreviousRow& row : name->row.previous) {
-        const models::VersionRef ref = to_ref(row.version);
-        if (ref != name->to && dependencies_.manager.resolve(row.version)) return ref;
-      }
+      if (const auto ways = ways_back(*name); !ways.empty()) return ways.front();
     }
     return fail(ErrorCode::kConflict, "'" + key + "' has meant no other version that answered before");
   }
@@ -344,8 +398,7 @@ Result<Split> Switcher::Impl::split_for(const SplitSpec& spec, const Name* name,
   for (const SplitSpec::Arm& arm : spec.arms) {
     auto to = resolve(arm.to);
     if (!to) return std::unexpected(to.error());
-    const bool is_model = name != nullptr ? name->is_model : dependencies_.manager.resolve(key).has_value();
-    if (is_model && to->model != key) {
+    if (is_models_name(name, key) && to->model != key) {
       return fail(ErrorCode::kInvalidArgument, "'" + key +
                                                    "' is a model: its name can be split over its own " +
                                                    "versions only, not '" + to->to_string() + "'");
@@ -417,7 +470,8 @@ void Switcher::Impl::show(const std::string& key) {
                      .is_model = name.is_model,
                      .defined = name.row.defined,
                      .previous = {}};
-  for (const store::PreviousRow& row : name.row.previous) status.previous.push_back(to_ref(row.version));
+  status.previous = ways_back(name);
+  status.followed_files = name.followed_files;
   if (name.current != nullptr) status.running = name.current->report;
   const MutexLock lock(mutex_);
   shown_[key] = std::move(status);

@@ -28,12 +28,36 @@ void Switcher::Impl::refuse(const SwitchRequest& request, const Error& error) {
   request.done(report);
 }
 
+Status Switcher::Impl::check_conditions(const SwitchRequest& request, const Name* name) const {
+  if (request.yields && name != nullptr && name->current != nullptr) {
+    return fail(ErrorCode::kConflict,
+                "a switch of '" + request.alias + "' to '" + name->current->report.to.to_string() + "' runs");
+  }
+  const Error moved{ErrorCode::kConflict, "'" + request.alias + "' was moved otherwise"};
+  if (!request.only_if_within.empty()) {
+    const auto is_one = [&](const models::VersionRef& ref) {
+      return std::ranges::find(request.only_if_within, ref) != request.only_if_within.end();
+    };
+    if (name == nullptr || !name->live || !is_one(name->to)) return std::unexpected(moved);
+    if (name->split != nullptr && !std::ranges::all_of(name->split->arms, is_one, &Arm::to))
+      return std::unexpected(moved);
+  }
+  if (request.only_if_split_over.empty()) return {};
+  const auto is_arm = [&](const models::VersionRef& ref) {
+    return std::ranges::find(name->split->arms, ref, &Arm::to) != name->split->arms.end();
+  };
+  const bool is_split = name != nullptr && name->live && name->split != nullptr;
+  if (is_split && std::ranges::all_of(request.only_if_split_over, is_arm)) return {};
+  return std::unexpected(moved);
+}
+
 void Switcher::Impl::start(SwitchRequest request, std::string defined) {
   if (closing_) return refuse(request, {ErrorCode::kUnavailable, "the server is shutting down"});
   const auto key = key_of(request.alias, request.when_missing);
   if (!key) return refuse(request, key.error());
   const auto known = names_.find(*key);
   const Name* const before = known == names_.end() ? nullptr : &known->second;
+  if (const Status may = check_conditions(request, before); !may) return refuse(request, may.error());
   std::optional<Split> split;
   if (request.split) {
     auto divided = split_for(*request.split, before, *key);
@@ -53,8 +77,7 @@ void Switcher::Impl::start(SwitchRequest request, std::string defined) {
   one->name = *key;
   one->defined = std::move(defined);
   SwitchReport& report = one->report;
-  const bool is_model =
-      before != nullptr ? before->is_model : dependencies_.manager.resolve(*key).has_value();
+  const bool is_model = is_models_name(before, *key);
   if (before != nullptr && before->live) report.from = before->to;
   if (report.from.model.empty() && is_model) report.from = dependencies_.manager.resolve(*key).value_or(*to);
   report.alias = *key;
@@ -84,7 +107,8 @@ void Switcher::Impl::start(SwitchRequest request, std::string defined) {
   report.id = *id;
 
   Name& name = names_[*key];
-  if (name.row.name.empty()) {
+  if (name.row.name.empty() || (is_model && !name.is_model)) {
+    name.row = {};  // of an alias that rested
     name.row.name = *key;
     name.row.kind = is_model ? "model" : "alias";
     name.is_model = is_model;
@@ -273,6 +297,7 @@ void Switcher::Impl::flip(const SwitchPtr& one) {
   name.row = std::move(row);
   name.to = one->report.to;
   name.split = one->split ? std::make_shared<const Split>(*one->split) : nullptr;
+  name.followed_files = one->report.kind == Kind::kUpgrade;
   name.live = true;
   name.current = nullptr;
   one->flipped = true;

@@ -143,6 +143,12 @@ struct SwitchRequest {
   std::optional<std::vector<std::string>> fallbacks = {};  ///< the alias has these from its flip on
   /// Instead of `to`. The first arm is what the alias means besides; one that it means already stays that.
   std::optional<SplitSpec> split = {};
+  /// Refused with kConflict where the alias is not split over all of these: somebody has moved it.
+  std::vector<models::VersionRef> only_if_split_over = {};
+  /// Refused with kConflict where the alias means any version that is none of these.
+  std::vector<models::VersionRef> only_if_within = {};
+  /// Refused with kConflict while another switch of the alias runs, where it would supersede that.
+  bool yields = false;
   /// It is in the history and has begun. Must not block.
   std::function<void(const SwitchReport&)> begun = {};
   /// Called exactly once, when all is over or it was refused. Must not block.
@@ -155,6 +161,7 @@ struct AliasStatus {
   bool is_model = false;                     ///< a model's own name
   std::string defined;                       ///< by the config file: what that says; else empty
   std::vector<models::VersionRef> previous;  ///< where rollbacks go, one after the other
+  bool followed_files = false;               ///< it was moved last because files behind it were replaced
   std::optional<SwitchReport> running = {};  ///< a switch that has not flipped
 };
 

@@ -25,7 +25,7 @@ PURE = {
     "models": {"base", "engine/api", "models", "store", "telemetry", "switchyard"},
     "pressure": {"base", "pressure", "telemetry", "switchyard"},
     "service": {"base", "service", "telemetry", "switchyard"},
-    "health": {"base", "engine/api", "health", "models", "telemetry", "switchyard"},
+    "health": {"base", "engine/api", "health", "models", "store", "telemetry", "switchyard"},
     "tenants": {"base", "store", "telemetry", "switchyard", "tenants"},
     "traffic": {"base", "models", "store", "telemetry", "switchyard", "traffic"},
 }

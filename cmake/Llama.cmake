@@ -47,6 +47,8 @@ set_property(SOURCE "${SWITCHYARD_LLAMA_DIR}/ggml/src/ggml-cpu/amx/mmq.cpp" DIRE
 get_target_property(server_context_sources server-context SOURCES)
 list(TRANSFORM server_context_sources REPLACE "^server-context\\.cpp$"
      "${PROJECT_SOURCE_DIR}/src/engine/server_context_conversations.cpp")
+# Those who wait for replies look up more often: tools/server/server-queue.cpp through a file of ours, too.
+list(TRANSFORM server_context_sources REPLACE "^server-queue\\.cpp$" "${PROJECT_SOURCE_DIR}/src/engine/polled_results.cpp")
 list(APPEND server_context_sources "${PROJECT_SOURCE_DIR}/src/engine/prompts_first.cpp")
 set_target_properties(server-context PROPERTIES SOURCES "${server_context_sources}")
 target_include_directories(server-context PRIVATE ${PROJECT_SOURCE_DIR}/src)

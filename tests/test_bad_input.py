@@ -1,6 +1,8 @@
 """Broken files and broken requests: a typed error that names the fault, and nothing else changes."""
 
+import os
 import resource
+import shutil
 import subprocess
 import time
 
@@ -126,6 +128,21 @@ def test_a_broken_file_evicts_nobody(start, tmp_path, fault):
     log.close()
     assert admin.state(server, "alpha") == "hot"
     assert not [event for event in log.events if event["type"] == "state" and event["model"] == "alpha"]
+
+
+def test_a_name_that_is_not_utf8_harms_nobody(start, tmp_path):
+    """In the folder from the start, and with a reload."""
+    gguf_files.make_talker(tmp_path / "alpha.gguf", "alpha")
+    odd = os.path.join(os.fsencode(tmp_path), b"caf\xe9.gguf")
+    shutil.copy(tmp_path / "alpha.gguf", odd)
+    server = start("--models-dir", tmp_path, *NEAR)
+    shutil.copy(tmp_path / "alpha.gguf", os.path.join(os.fsencode(tmp_path), b"x\xff.gguf"))
+    assert server.get("/v1/models?reload=1").status_code == 200
+    assert server.chat("alpha").status_code == 200
+    names = [model["id"] for model in server.get("/v1/models").json()["data"]]
+    assert "alpha" in names and len(names) == 3
+    assert server.get("/admin/v1/models").status_code == 200
+    assert server.poll() is None
 
 
 def test_a_repaired_file_loads(start, tmp_path):

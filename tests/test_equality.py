@@ -218,20 +218,23 @@ def test_fresh_server(real_models, start, start_peer):
 
     def metrics(server):
         text = server.get("/metrics").text.splitlines()
-        return [line if line.startswith("#") else line.split()[0] for line in text if line]
+        counted = ("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total", "llamacpp:n_decode_total")
+        return [line if line.startswith(("#", *counted)) else line.split()[0] for line in text if line]
 
     for path in ("/props", "/v1/models"):
         case = ("GET", path, None)
         assert answer(ours, case, {}) == answer(theirs, case, {}), path
     # A probe has proven ours after its load, or is at it: while it runs its slot is processing, then as before.
     wait_until(lambda: ours.get("/slots").json() == theirs.get("/slots").json(), "the slots of a new server")
+    assert metrics(ours) == metrics(theirs), "probes are not counted"
     for server in (ours, theirs):
-        assert server.chat(None, max_tokens=2).status_code == 200
+        assert server.chat(None, max_tokens=2, ignore_eos=True).status_code == 200
     assert metrics(ours) == metrics(theirs)
-    assert "llamacpp:tokens_predicted_total" in metrics(ours)
+    assert "llamacpp:tokens_predicted_total 2" in metrics(ours)
 
 
-@pytest.mark.parametrize("more", [(), ("--alias", "zeta,beta", "--tags", "y,x")])
+@pytest.mark.parametrize("more", [(), ("--alias", "zeta,beta", "--tags", "y,x"), ("--alias", "alpha"),
+                                  ("--alias", "alpha,other")])
 def test_names_of_the_one_model(talkers, start, start_peer, more):
     words = ("-m", talkers / "alpha.gguf", *more, *FLAGS)
     ours, theirs = start(*words), start_peer(*words)

@@ -1,5 +1,6 @@
 """Tenants: their keys, limits, names, usage and conversations, with the real binary and the official clients."""
 
+import contextlib
 import json
 import os
 import signal
@@ -216,6 +217,61 @@ def test_tokens_are_charged(server):
     used = reply.json()["usage"]["total_tokens"]
     assert reply.headers["x-ratelimit-remaining-tokens"] == str(1000 - used)
     assert reply.headers["x-ratelimit-reset-tokens"] == "1m0s"
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_every_reply_of_a_request_is_charged(start, real_models, isolation):
+    """llama.cpp's own counts are those of one. Real models: toys answer all alike."""
+    server = start("--models-dir", real_models, "--api-key", ADMIN, "--threads", 1, "--ctx-size", 2048,
+                   "--isolation", isolation, key=ADMIN)
+    key = make(server, tpm_limit=100000)
+
+    def left():
+        reply = server.post("/tokenize", {"model": SMOLLM2, "content": "x"}, headers=bearer(key))
+        return int(reply.headers["x-ratelimit-remaining-tokens"])
+
+    def charged(path, **body):
+        before = left()
+        reply = server.post(path, {"model": SMOLLM2, "ignore_eos": True, **body}, headers=bearer(key))
+        assert reply.status_code == 200, reply.text
+        return before - left(), reply
+
+    prompt = [1, 2, 3, 4, 5]  # tokens
+    spent = charged("/completion", prompt=prompt, n_predict=7)[0]
+    assert spent == 5 + 7
+    spent, reply = charged("/completion", prompt=[prompt, prompt[:3]], n_predict=7)
+    assert len(reply.json()) == 2 and spent == 5 + 3 + 2 * 7
+    spent = charged("/v1/completions", prompt=[prompt, prompt[:3]], max_tokens=7)[0]
+    assert spent == 5 + 3 + 2 * 7
+    chat = {"messages": HELLO, "max_tokens": 6, "n": 3}
+    spent, reply = charged("/v1/chat/completions", **chat)
+    usage = reply.json()["usage"]
+    assert len(reply.json()["choices"]) == 3 and spent == usage["prompt_tokens"] + 3 * 6
+    spent = charged("/v1/chat/completions", **chat, stream=True)[0]
+    assert spent == usage["prompt_tokens"] + 3 * 6
+    spent = charged("/v1/chat/completions", **chat, stream=True, stream_options={"include_usage": True},
+                    timings_per_token=True)[0]
+    assert spent == usage["prompt_tokens"] + 3 * 6
+    assert "x-switchyard-tokens" not in reply.headers
+
+
+def test_a_reply_that_its_client_leaves_is_charged_its_prompt(start, slow_talkers):
+    server = start("--models-dir", slow_talkers, "--api-key", ADMIN, "--threads", 1, "--parallel", 1, key=ADMIN)
+    key = make(server, key_alias="leaver", tpm_limit=100000)
+    body = {"model": "alpha", "prompt": [1] * 100, "n_predict": 4000, "ignore_eos": True}
+
+    def prompts():
+        return sum(row["prompt_tokens"] for row in server.get("/admin/v1/usage").json()["usage"]
+                   if row["key_alias"] == "leaver")
+
+    assert server.chat("alpha", max_tokens=1).status_code == 200
+    for stream in (False, True):
+        before = prompts()
+        with contextlib.suppress(requests.RequestException):
+            reply = server.post("/completion", {**body, "stream": stream}, headers=bearer(key), stream=True, timeout=1)
+            next(reply.iter_content(64))
+            reply.close()
+        wait_until(lambda before=before: prompts() == before + 100, f"its prompt to be counted, stream {stream}")
 
 
 def test_a_stream_is_charged_when_it_has_ended(server):

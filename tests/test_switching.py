@@ -420,6 +420,38 @@ models:
         speaks_only(talk(server, "tuned"), "gamma", 20)
 
 
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_scales_of_adapters_stay_as_they_were_set(start, talkers, tmp_path, isolation):
+    """Over parked and back, and over another context size; not with other adapters."""
+    adapter = gguf_files.make_lora(tmp_path / "lora.gguf", "gamma")
+
+    def write(more):
+        return config(tmp_path, f"""
+defaults: {{isolation: {isolation}, args: {{threads: 1}}}}
+models: [{{id: tuned, file: {talkers / 'alpha.gguf'}, args: {{{more}}}}}]
+""")
+
+    server = start("--config", write(f"lora: {adapter}, ctx-size: 1024"))
+    speaks_only(talk(server, "tuned"), "gamma", 20)
+    assert server.post("/lora-adapters?model=tuned", [{"id": 0, "scale": 0.0}]).status_code == 200
+    speaks_only(talk(server, "tuned"), "alpha", 20)
+    admin.act(server, "tuned", "park")
+    speaks_only(talk(server, "tuned"), "alpha", 20)
+    assert server.get("/lora-adapters?model=tuned").json()[0]["scale"] == 0.0
+    write(f"lora: {adapter}, ctx-size: 512")
+    assert server.post("/admin/v1/config/reload").status_code == 200
+    speaks_only(talk(server, "tuned"), "alpha", 20)
+    write(f"lora-scaled: '{adapter}:1.0', ctx-size: 512")
+    assert server.post("/admin/v1/config/reload").status_code == 200
+    speaks_only(talk(server, "tuned"), "gamma", 20)
+
+
+def test_prompts_are_written_where_llama_server_writes_them(start, talkers, tmp_path):
+    server = start("-m", talkers / "alpha.gguf", *NEAR, "--log-prompts-dir", tmp_path / "prompts")
+    assert server.chat(None, "the words").status_code == 200
+    assert any("the words" in file.read_text() for file in (tmp_path / "prompts").iterdir())
+
+
 def test_single_model_mode(start, talkers):
     server = start("-m", talkers / "alpha.gguf", *NEAR)
     assert Chat(server.stream_chat(None)).assert_whole().text.split() == ["alpha"] * 8

@@ -188,6 +188,11 @@ TEST_F(ClientTest, RequestsWithKeyAndPrefix) {
   EXPECT_EQ((*answer)["auth"], "Bearer secret");
   EXPECT_EQ((*answer)["body"]["a"], 1);
   EXPECT_EQ(Client(options()).request("GET", "/nothing").error().code, ErrorCode::kNotFound);
+  ClientOptions of_a_file = to;
+  of_a_file.api_key = " secret\r\n";
+  EXPECT_EQ((*Client(of_a_file).request("POST", "/x", {{"a", 1}}))["auth"], "Bearer secret");
+  of_a_file.api_key = "se\x01cret";
+  EXPECT_EQ(Client(of_a_file).request("POST", "/x", {{"a", 1}}).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST_F(ClientTest, AChatIsStreamed) {
@@ -449,6 +454,8 @@ TEST(Reload, SaysWhatChanged) {
   EXPECT_TRUE(changes["changed"]);
   EXPECT_EQ(changes["models"]["changed"], Json::array({"m"}));
   EXPECT_EQ(changes["aliases"], Json::array({"chat"}));
+  EXPECT_EQ(Json::parse(describe_changes(before, after, before))["aliases"], Json::array({"chat"}))
+      << "it goes";
   EXPECT_EQ(changes["limits"], Json::array({"models_max"}));
   EXPECT_EQ(changes["settings"], Json::array({"api_keys"}));
   EXPECT_EQ(changes["needs_restart"], Json::array({"port"}));

@@ -3,6 +3,7 @@
 #include <cpp-httplib/httplib.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
 #include <optional>
 
@@ -23,9 +24,21 @@ ErrorCode code_of(std::string_view name, int status) {
   return by_status.value_or(ErrorCode::kInternal);
 }
 
+/// Files end with a line's end, and some with blanks.
+std::string without_blanks(const std::string& key) {
+  constexpr const char* kBlanks = " \t\r\n";
+  const std::size_t begin = key.find_first_not_of(kBlanks);
+  return begin == std::string::npos ? std::string()
+                                    : key.substr(begin, key.find_last_not_of(kBlanks) + 1 - begin);
+}
+
+bool is_sendable(const std::string& key) {
+  return std::ranges::none_of(key, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+}
+
 }  // namespace
 
-Client::Client(const ClientOptions& options) : url_(options.url), api_key_(options.api_key) {
+Client::Client(const ClientOptions& options) : url_(options.url), api_key_(without_blanks(options.api_key)) {
   while (url_.ends_with('/')) url_.pop_back();
   constexpr std::string_view kUnix = "unix://";
   if (url_.starts_with(kUnix)) {
@@ -48,7 +61,7 @@ Client::Client(const ClientOptions& options) : url_(options.url), api_key_(optio
   }
   http_->set_connection_timeout(kConnectSeconds);
   http_->set_read_timeout(kAnswerSeconds);
-  if (!api_key_.empty()) http_->set_bearer_token_auth(api_key_);
+  if (!api_key_.empty() && is_sendable(api_key_)) http_->set_bearer_token_auth(api_key_);
 }
 
 Client::~Client() = default;
@@ -59,9 +72,18 @@ Error Client::no_server(const std::string& cause) const {
           cause};
 }
 
-Result<std::string> Client::send(std::string_view method, const std::string& path, const Json& body) {
+Status Client::check() const {
   if (http_ == nullptr)
     return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is no URL of a server", url_));
+  if (!is_sendable(api_key_)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "the key (--api-key, SWITCHYARD_API_KEY) has a character that no header can carry");
+  }
+  return {};
+}
+
+Result<std::string> Client::send(std::string_view method, const std::string& path, const Json& body) {
+  if (const Status good = check(); !good) return std::unexpected(good.error());
   httplib::Request request;
   request.method = method;
   request.path = prefix_ + path;
@@ -90,8 +112,7 @@ Result<Json> Client::request(std::string_view method, const std::string& path, c
 
 Status Client::stream(std::string_view method, const std::string& path, const Json& body,
                       const std::function<bool(const std::string& data)>& on_data) {
-  if (http_ == nullptr)
-    return fail(ErrorCode::kInvalidArgument, fmt::format("'{}' is no URL of a server", url_));
+  if (const Status good = check(); !good) return good;
   httplib::Request request;
   request.method = method;
   request.path = prefix_ + path;

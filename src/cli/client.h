@@ -45,6 +45,7 @@ class Client {
 
  private:
   [[nodiscard]] Result<std::string> send(std::string_view method, const std::string& path, const Json& body);
+  [[nodiscard]] Status check() const;
   [[nodiscard]] Error no_server(const std::string& cause) const;
 
   std::string url_;

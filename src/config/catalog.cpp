@@ -87,6 +87,7 @@ Result<models::ModelDefinition> build_single_model(const ArgMap& level, const So
     plan.id = level.at("hf-repo");
   }
   if (plan.id.empty()) plan.id = file.ends_with(".gguf") ? file.substr(0, file.size() - 5) : file;
+  plan.is_alone = true;
   Result<models::ModelDefinition> built = build_model(plan, layers);
   if (!built) return built;
   // llama-server replies with the first alias by the alphabet, or else with -m as it was given.

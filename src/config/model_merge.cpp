@@ -218,7 +218,7 @@ Result<models::ModelDefinition> build_model(const ModelPlan& plan, const Layers&
   for (const std::string& name : plan.folder_names) {
     if (std::ranges::count(model.extra_names, name) == 0) model.extra_names.push_back(name);
   }
-  std::erase(model.extra_names, model.id);
+  if (!plan.is_alone) std::erase(model.extra_names, model.id);
 
   model.settings = merge_settings(plan, layers);
   for (engine::ModelSpec& spec : model.versions) place(plan, layers, spec);

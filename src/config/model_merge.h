@@ -25,6 +25,7 @@ struct ModelPlan {
   engine::ArgMap found = {};                   ///< by the models folder or the cache
   engine::ArgMap ini = {};                     ///< its section
   engine::ArgMap own = {};                     ///< of the one model of -m: names the file
+  bool is_alone = false;                       ///< the one model of -m: its id may be among its names
   std::optional<ModelSection> section = {};    ///< files as absolute paths
   std::vector<std::string> folder_names = {};  ///< ids under which the models folder holds its files
 };

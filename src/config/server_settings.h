@@ -25,7 +25,7 @@ struct ServerSettings {
   std::string api_key_file;             ///< of which some of them are
   std::string admin_key_file;           ///< empty: none; made at the start where there is none
   std::vector<std::string> admin_keys;  ///< that are in it; they count as api_keys do
-  std::string cors_origins = "*", cors_methods = "GET, POST, DELETE, OPTIONS", cors_headers = "*";
+  std::string cors_origins = "*", cors_methods = "GET, POST, PUT, DELETE, OPTIONS", cors_headers = "*";
   bool cors_credentials = true;
   std::string api_prefix;
   std::chrono::seconds write_timeout{3600};

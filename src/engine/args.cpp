@@ -74,6 +74,11 @@ std::unexpected<Error> unknown(std::string_view word, std::span<const std::strin
       if (bare.size() > 2 && !bare.starts_with("__")) names.emplace_back(dashed ? name : bare);
     }
   }
+  if (dashed && std::ranges::find(names, word) != names.end()) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("unknown option '{}'; in a file it has no dashes: '{}'", word, without_dashes(word)));
+  }
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("unknown option '{}'{}", word, did_you_mean(word, names)));
 }

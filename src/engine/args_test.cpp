@@ -87,6 +87,7 @@ TEST(CanonicalArg, ValuesAreCheckedByLlamaCppsHandlers) {
 }
 
 TEST(CanonicalArg, UnknownNamesGetTheNearest) {
+  EXPECT_THAT(error_of("--ctx-size", "1"), HasSubstr("it has no dashes: 'ctx-size'"));
   EXPECT_THAT(error_of("ctx-sise", "1"), HasSubstr("unknown option 'ctx-sise'; did you mean 'ctx-size'"));
   EXPECT_THAT(error_of("paralel", "1"), HasSubstr("'parallel'"));
   EXPECT_THAT(error_of("", ""), HasSubstr("unknown option"));

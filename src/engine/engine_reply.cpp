@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "engine/api/token_tally.h"
 #include "engine/bridge.h"
 #include "engine/task_owner.h"
 #include "server-common.h"
@@ -44,6 +45,12 @@ class ServerReply final : public Reply {
     try {
       response_ = handler(request_);
       if (blames_request_for_memory()) answer(ERROR_TYPE_UNAVAILABLE, kNoMemory);
+      if (const TaskTally& tally = TaskOwnerScope::tally(); tally.replies > 0) {
+        response_->headers[kTokensHeader] = to_text(
+            TokenTally{.replies = tally.replies,
+                       .prompt = tally.prompt,
+                       .generated = tally.generated > 0 ? std::optional(tally.generated) : std::nullopt});
+      }
       return;
     } catch (const std::bad_alloc&) {
       type = ERROR_TYPE_UNAVAILABLE;
@@ -79,7 +86,7 @@ class ServerReply final : public Reply {
   [[nodiscard]] bool blames_request_for_memory() const {
     if (response_->status != 400) return false;
     const json error = json_value(json::parse_no_throw(response_->data), "error", json::object());
-    return json_value(error, "message", std::string()).ends_with(": std::bad_alloc");
+    return json_value(error, "message", std::string()).ends_with("std::bad_alloc");
   }
   void answer(error_type type, const std::string& message) {
     response_ = std::make_unique<server_http_res>();

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <sstream>
+#include <string_view>
 #include <system_error>
 #include <unordered_map>
 #include <utility>
@@ -297,7 +300,42 @@ InProcessEngine::~InProcessEngine() {
   }
 }
 
+/// llama-server's own text, without what probes have counted.
+std::string InProcessEngine::without_probes(const std::string& metrics) {
+  EngineSample probes;
+  {
+    const MutexLock lock(sample_mutex_);
+    probes = probes_;
+  }
+  const std::pair<std::string_view, double> counted[] = {
+      {"llamacpp:prompt_tokens_total ", static_cast<double>(probes.prompt_tokens)},
+      {"llamacpp:prompt_seconds_total ", probes.prompt_seconds},
+      {"llamacpp:tokens_predicted_total ", static_cast<double>(probes.predicted_tokens)},
+      {"llamacpp:tokens_predicted_seconds_total ", probes.predicted_seconds},
+      {"llamacpp:n_decode_total ", static_cast<double>(probes.decode_calls)}};
+  std::stringstream lines(metrics), out;
+  for (std::string line; std::getline(lines, line);) {
+    for (const auto& [name, less] : counted) {
+      if (!line.starts_with(name)) continue;
+      std::ostringstream value;  // as llama.cpp writes it
+      value << std::max(0.0, std::stod(line.substr(name.size())) - less);
+      line = std::string(name) + value.str();
+    }
+    out << line << '\n';
+  }
+  return out.str();
+}
+
 std::unique_ptr<Reply> InProcessEngine::handle(Request request) {
+  if (request.method == "GET" && request.path == "/metrics") {
+    return call_handler(
+        [this](const server_http_req& asked) {
+          auto response = routes_.get_metrics(asked);
+          if (response->status == 200) response->data = without_probes(response->data);
+          return response;
+        },
+        std::move(request), tag_);
+  }
   if (const auto route = route_table().find(request.method + ' ' + request.path);
       route != route_table().end()) {
     return call_handler(routes_.*(route->second), std::move(request), tag_);

@@ -81,6 +81,8 @@ class InProcessEngine final : public Engine {
   std::atomic<bool> damaged_ = false;  ///< computes with what is not its weights
   Mutex sample_mutex_;
   EngineSample last_sample_ GUARDED_BY(sample_mutex_);
+  [[nodiscard]] std::string without_probes(const std::string& metrics) EXCLUDES(sample_mutex_);
+
   EngineSample probes_ GUARDED_BY(sample_mutex_);  // what they counted, taken off every sample
 
   Mutex end_mutex_;

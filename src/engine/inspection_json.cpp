@@ -9,10 +9,11 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array kCodes = {
-    ErrorCode::kInvalidArgument, ErrorCode::kNotFound,
-    ErrorCode::kCorruptFile,     ErrorCode::kUnsupportedArchitecture,
-    ErrorCode::kDoesNotFit,      ErrorCode::kUnavailable,
-    ErrorCode::kTimeout,         ErrorCode::kInternal,
+    ErrorCode::kInvalidArgument,  ErrorCode::kNotFound,
+    ErrorCode::kCorruptFile,      ErrorCode::kUnsupportedArchitecture,
+    ErrorCode::kDoesNotFit,       ErrorCode::kUnavailable,
+    ErrorCode::kTimeout,          ErrorCode::kInternal,
+    ErrorCode::kPermissionDenied,
 };
 
 ErrorCode code_from(const std::string& name) {

@@ -1,4 +1,5 @@
 #include "engine/inspector.h"
+#include "base/utf8.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -21,6 +22,8 @@ namespace {
 
 constexpr std::chrono::seconds kInspectionTakesAtMost{60};
 constexpr int kCacheFormat = 4;  // raise when Inspection or the prediction changes
+
+constexpr const char* kPromptsLog = "log-prompts-dir";
 
 /// Options whose value is a file that shapes the prediction.
 constexpr const char* kFileOptions[] = {"model",       "mmproj",       "spec-draft-model",  "lora",
@@ -77,16 +80,32 @@ Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOption
   if (model == spec.args.end() || model->second.empty()) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("model '{}' names no file", spec.model));
   }
+  // What is said of a model is JSON, here and in every reply.
+  for (const auto& [name, value] : spec.args) {
+    if (!is_utf8(value)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{}: its {} is not UTF-8: give it another name", to_utf8(spec.model),
+                              name == "model" ? "file's name" : "option '" + name + "'"),
+                  to_utf8(value));
+    }
+  }
   if (std::error_code ec; !std::filesystem::exists(model->second, ec)) {
     if (!ec) return fail(ErrorCode::kNotFound, fmt::format("{}: no such file", model->second));
     return fail(ErrorCode::kNotFound, fmt::format("{}: cannot be read: {}", model->second, ec.message()));
   }
-  const std::string request = to_json(
-      InspectionRequest{.spec = spec, .options = options, .default_prompt_cache = default_prompt_cache_});
+  // Prompts are written where they are asked for, by the engine: an inspection may write nothing.
+  ModelSpec looked_at = spec;
+  const auto log_dir = looked_at.args.extract(kPromptsLog);
+  const auto with_log_dir = [&](Result<Inspection> inspection) {
+    if (inspection && !log_dir.empty()) inspection->resolved_args[kPromptsLog] = log_dir.mapped();
+    return inspection;
+  };
+  const std::string request = to_json(InspectionRequest{
+      .spec = looked_at, .options = options, .default_prompt_cache = default_prompt_cache_});
   const std::string key = cache_key(request, spec.args);
   if (!key.empty()) {
     if (const auto known = cache_.get(key)) {
-      if (auto inspection = inspection_from_json(*known)) return inspection;
+      if (auto inspection = inspection_from_json(*known)) return with_log_dir(std::move(inspection));
     }
   }
   auto child = run_child(helper_path_, {"inspect-child"}, request, kInspectionTakesAtMost, stop);
@@ -112,7 +131,7 @@ Result<Inspection> Inspector::inspect(const ModelSpec& spec, const InspectOption
   if (child->exit_code != 0) return std::unexpected(crash_error(model->second, *child));
   auto inspection = inspection_from_json(child->output);
   if (inspection && !key.empty()) cache_.put(key, child->output);
-  return inspection;
+  return with_log_dir(std::move(inspection));
 }
 
 }  // namespace switchyard::engine

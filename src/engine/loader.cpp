@@ -8,6 +8,7 @@
 
 #include "build-info.h"
 #include "common.h"
+#include "engine/adapter_scales.h"
 #include "engine/bridge.h"
 #include "engine/child_sandbox.h"
 #include "engine/conversation_store.h"
@@ -89,14 +90,15 @@ class LoaderImpl final : public Loader {
                               version = spec.version](const Error& why) {
         if (report) report(model, version, why);
       };
-      return local_.load(spec, inspection, keeper_of(spec, inspection), progress, on_failed, stop);
+      return as_it_was_set(
+          local_.load(spec, inspection, keeper_of(spec, inspection), progress, on_failed, stop), spec);
     }
     worker::LoadOrder order{.spec = spec, .inspection = inspection};
     order.inspection.weights_key = plain_weights_key(inspection.weights_key);
     order.inspection.details_json.clear();
     auto keeper = keeper_of(spec, order.inspection);
     order.keeps_conversations = keeper != nullptr;
-    return workers_.load(order, std::move(keeper), progress, stop);
+    return as_it_was_set(workers_.load(order, std::move(keeper), progress, stop), spec);
   }
 
   void prefetch(const ModelSpec& spec, std::stop_token stop) override {
@@ -107,6 +109,7 @@ class LoaderImpl final : public Loader {
   }
 
   void forget(const std::string& model, const std::string& version) override {
+    adapters_.forget(model, version);
     if (conversations_ != nullptr) conversations_->forget(version_name(model, version));
   }
   void forget_all_but(const std::map<std::string, std::vector<std::string>>& versions) override {
@@ -126,6 +129,11 @@ class LoaderImpl final : public Loader {
   }
 
  private:
+  [[nodiscard]] Result<std::unique_ptr<Engine>> as_it_was_set(Result<std::unique_ptr<Engine>> engine,
+                                                              const ModelSpec& spec) {
+    if (engine) *engine = adapters_.keep(*std::move(engine), spec);
+    return engine;
+  }
   [[nodiscard]] std::unique_ptr<SlotStateKeeper> keeper_of(const ModelSpec& spec,
                                                            const Inspection& inspection) {
     if (conversations_ == nullptr) return nullptr;
@@ -133,6 +141,7 @@ class LoaderImpl final : public Loader {
   }
 
   Inspector inspector_;
+  AdapterScales adapters_;
   const std::unique_ptr<ConversationStore> conversations_;
   const decltype(LoaderOptions::on_failed) on_failed_;
   LocalEngines local_{&inspector_.cache()};

@@ -437,6 +437,7 @@ void Call::answer_whole() {
   }
   // llama.cpp answers a request that it was told to drop with an empty 200.
   if (told_to_stop_ && body.empty() && head.status == 200) {
+    sink_->note(head);
     return fail(why_cut().value_or(kClientLeft));
   }
   record_.bytes = body.size();

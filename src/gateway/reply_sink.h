@@ -34,6 +34,8 @@ class ReplySink {
 
   /// A whole reply.
   virtual void respond(ReplyHead head, std::string body) = 0;
+  /// What is known of a reply that nobody waits for any more: before fail(), in the place of respond().
+  virtual void note(const ReplyHead& /*head*/) {}
   /// The head of a stream.
   virtual void start(ReplyHead head) = 0;
   /// Bytes of the stream. False when the reader is slow: take when_writable() before the next write.

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@ struct Script {
   int status = 200;
   std::string content_type = "application/json; charset=utf-8";
   std::string body = {};
+  std::map<std::string, std::string> headers = {};
   std::vector<std::string> pieces = {};                ///< not empty: a stream
   std::function<void(std::size_t)> before_piece = {};  ///< on the worker, before the n-th piece
   std::function<bool()> stop_early = {};               ///< asked after before_piece: the stream ends there
@@ -39,7 +41,7 @@ class ScriptedReply final : public engine::Reply {
 
   [[nodiscard]] int status() const override { return script_.status; }
   [[nodiscard]] const std::string& content_type() const override { return script_.content_type; }
-  [[nodiscard]] const std::map<std::string, std::string>& headers() const override { return headers_; }
+  [[nodiscard]] const std::map<std::string, std::string>& headers() const override { return script_.headers; }
   [[nodiscard]] bool is_stream() const override { return !script_.pieces.empty(); }
   [[nodiscard]] std::string take_body() override { return std::move(script_.body); }
   bool next(std::string& chunk) override {
@@ -59,7 +61,6 @@ class ScriptedReply final : public engine::Reply {
   Script script_;
   std::size_t at_ = 0;
   bool stopped_ = false;
-  const std::map<std::string, std::string> headers_;
 };
 
 using Answer = std::function<Script(engine::Request&)>;

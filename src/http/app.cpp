@@ -1,4 +1,5 @@
 #include "http/app.h"
+#include "base/utf8.h"
 
 #include <optional>
 #include <utility>
@@ -168,6 +169,12 @@ class App::Impl {
       return exchange->respond(error_reply(
           {ErrorCode::kUnavailable, "the server has as many connections as it may; try again in a moment"},
           dialect));
+    }
+    if (const std::string coding = request.header("Content-Encoding");
+        !coding.empty() && coding != "identity") {
+      return exchange->respond(error_reply(
+          415, "invalid_request_error",
+          "a body is taken as it is, without Content-Encoding: '" + to_utf8(coding) + "' is not understood"));
     }
     route->handler({std::move(exchange), match->params, std::move(path), line, std::move(key)});
   }

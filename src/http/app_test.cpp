@@ -65,6 +65,12 @@ TEST(Cors, FollowsTheOptions) {
   EXPECT_EQ(allowed({.origins = "localhost"}, "http://a.com"), "none");
   EXPECT_EQ(allowed({.origins = "localhost"}, "http://localhost:1"), "http://localhost:1");
   EXPECT_EQ(allowed({.origins = "http://b.com"}, "http://a.com"), "http://b.com");
+  const CorsOptions two{.origins = "http://b.com, http://c.com"};
+  EXPECT_EQ(allowed(two, "http://c.com"), "http://c.com");
+  EXPECT_EQ(allowed(two, "http://b.com"), "http://b.com");
+  for (const char* other : {"", "http://a.com", "http://b.com, http://c.com", "http://b.co"})
+    EXPECT_EQ(allowed(two, other), "none") << other;
+  EXPECT_EQ(cors_headers(two, "http://a.com").at("Vary"), "Origin");
 }
 
 TEST_F(AppRules, SettingsHoldFromTheNextRequestOn) {
@@ -151,6 +157,9 @@ TEST_F(AppRules, UnknownPathsAndMethodsAre404AsInLlamaServer) {
               (Json{{"error", {{"message", "File Not Found"}, {"type", "not_found_error"}, {"code", 404}}}}));
   }
   EXPECT_EQ(ask("HEAD", "/health").status, 200);
+  for (const char* events : {"/admin/v1/events", "/models/sse"})
+    EXPECT_EQ(ask("HEAD", events).status, 200) << "and it ends";
+  EXPECT_EQ(ask("POST", "/v1/completions", "\x1f\x8b", {{"Content-Encoding", "gzip"}}).status, 415);
 }
 
 TEST_F(AppRules, ThePrefixIsInFrontOfEverythingPublicPathsToo) {
@@ -170,7 +179,7 @@ TEST_F(AppRules, BrowsersMayAskWithoutAKey) {
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.headers.at("Access-Control-Allow-Origin"), "web.mydomain.fr");
   EXPECT_EQ(reply.headers.at("Access-Control-Allow-Credentials"), "true");
-  EXPECT_EQ(reply.headers.at("Access-Control-Allow-Methods"), "GET, POST, DELETE, OPTIONS");
+  EXPECT_EQ(reply.headers.at("Access-Control-Allow-Methods"), "GET, POST, PUT, DELETE, OPTIONS");
   EXPECT_EQ(reply.headers.at("Access-Control-Allow-Headers"), "*");
   const auto refused = ask("GET", "/models", "", {{"Origin", "http://x.y"}});
   EXPECT_EQ(refused.headers.at("Access-Control-Allow-Origin"), "http://x.y");

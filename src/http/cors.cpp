@@ -1,5 +1,7 @@
 #include "http/cors.h"
 
+#include <ranges>
+
 namespace switchyard::http {
 
 bool is_local_origin(std::string_view origin) {
@@ -24,7 +26,15 @@ Headers cors_headers(const CorsOptions& options, std::string_view origin) {
                        (options.origins == "localhost" && is_local_origin(origin));
   if (reflect) return origin.empty() ? Headers{} : Headers{{kName, std::string(origin)}};
   if (options.origins == "localhost") return {};
-  return {{kName, options.origins}};
+  if (!options.origins.contains(',')) return {{kName, options.origins}};
+  // Browsers take one origin, so of several it is the one that asks.
+  for (const auto part : std::views::split(options.origins, ',')) {
+    std::string_view allowed(part.begin(), part.end());
+    while (allowed.starts_with(' ')) allowed.remove_prefix(1);
+    while (allowed.ends_with(' ')) allowed.remove_suffix(1);
+    if (!origin.empty() && allowed == origin) return {{kName, std::string(origin)}, {"Vary", "Origin"}};
+  }
+  return {{"Vary", "Origin"}};
 }
 
 Response cors_preflight(const CorsOptions& options) {

@@ -10,9 +10,6 @@
 namespace switchyard::http {
 namespace {
 
-/// About that: of replies that were asked for without their counts.
-constexpr std::uint64_t kBytesOfAToken = 4;
-
 /// True when a line of `bytes` begins with `start`. Text from a model cannot forge one: JSON has no
 /// raw line breaks.
 bool has_line(std::string_view bytes, std::string_view start) {
@@ -26,6 +23,7 @@ Response to_response(gateway::ReplyHead head) {
   Response response;
   response.status = head.status;
   response.content_type = std::move(head.content_type);
+  head.headers.erase(engine::kTokensHeader);
   response.headers.insert(head.headers.begin(), head.headers.end());
   if (!head.version.model.empty()) response.headers["x-switchyard-version"] = head.version.to_string();
   if (!head.instead_of.model.empty())
@@ -70,9 +68,15 @@ gateway::Ending EndMark::ending() const {
   return has_mark ? gateway::Ending::kCut : gateway::Ending::kUnknown;
 }
 
+void EngineSink::note(const gateway::ReplyHead& head) {
+  const auto said = head.headers.find(engine::kTokensHeader);
+  if (said == head.headers.end()) return;
+  if (const auto tally = engine::token_tally_from(said->second)) tokens_.know(*tally);
+}
+
 void EngineSink::respond(gateway::ReplyHead head, std::string body) {
+  note(head);
   tokens_.see(body);
-  if (head.status == 200) whole_ = body.size();
   Response response = to_response(std::move(head));
   response.body = rewrite_ ? rewrite_(std::move(body)) : std::move(body);
   end_permit();
@@ -81,6 +85,7 @@ void EngineSink::respond(gateway::ReplyHead head, std::string body) {
 
 void EngineSink::start(gateway::ReplyHead head) {
   started_ = true;
+  note(head);
   sse_ = head.content_type.starts_with("text/event-stream");
   Response response = to_response(std::move(head));
   response.headers["X-Accel-Buffering"] = "no";  // nginx would hold the pieces back
@@ -103,18 +108,13 @@ void EngineSink::on_client_gone(std::function<void()> callback) {
 }
 
 gateway::TokenCounts EngineSink::tokens() const {
-  gateway::TokenCounts counts = tokens_.counts();
-  const bool is_generated = form_ != StreamForm::kOther && pieces_ > 0;
-  if (!counts.generated && is_generated) counts.generated = pieces_;
-  return counts;
+  return tokens_.counts(form_ == StreamForm::kOther ? 0 : pieces_);
 }
 
 void EngineSink::end_permit() {
   if (!permit_) return;
   const gateway::TokenCounts counts = tokens();
-  const bool says_nothing = !counts.generated && form_ != StreamForm::kOther;
-  const std::uint64_t generated = says_nothing ? whole_ / kBytesOfAToken : counts.generated.value_or(0);
-  permit_->end(counts.prompt.value_or(0) + generated);
+  permit_->end(counts.prompt.value_or(0) + counts.generated.value_or(0));
 }
 
 Response EngineSink::with_limits(Response response) const {

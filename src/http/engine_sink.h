@@ -54,6 +54,7 @@ class EngineSink final : public gateway::ReplySink {
         permit_(std::move(permit)) {}
 
   void respond(gateway::ReplyHead head, std::string body) override;
+  void note(const gateway::ReplyHead& head) override;
   void start(gateway::ReplyHead head) override;
   bool write(std::string bytes) override;
   void when_writable(std::function<void()> resume) override;
@@ -75,7 +76,6 @@ class EngineSink final : public gateway::ReplySink {
   EndMark mark_;
   TokenCounter tokens_;
   std::uint64_t pieces_ = 0;  ///< of a stream
-  std::uint64_t whole_ = 0;   ///< bytes of a reply that is none
   std::optional<tenants::Permit> permit_;
   bool started_ = false;
   bool sse_ = false;

@@ -101,13 +101,13 @@ EventStreams::~EventStreams() {
 }
 
 void EventStreams::add(ExchangePtr exchange, Render render, std::string greeting) {
+  bool end_at_once = exchange->request().method == "HEAD";
   const auto client = std::make_shared<Client>(std::move(exchange), std::move(render));
-  bool end_at_once = false;
   {
     // Listed before its head goes out: a client that has seen the head misses nothing.
     const MutexLock lock(mutex_);
-    end_at_once = closed_;
-    if (!closed_) clients_.push_back(client);
+    end_at_once = end_at_once || closed_;
+    if (!end_at_once) clients_.push_back(client);
   }
   client->start(std::move(greeting));
   if (end_at_once) client->end();

@@ -14,7 +14,7 @@ namespace switchyard::http {
 /// llama-server's --cors-* options, with its defaults.
 struct CorsOptions {
   std::string origins = "*";  ///< "localhost" reflects local origins only
-  std::string methods = "GET, POST, DELETE, OPTIONS";
+  std::string methods = "GET, POST, PUT, DELETE, OPTIONS";
   std::string headers = "*";
   bool credentials = true;
 };

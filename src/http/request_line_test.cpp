@@ -77,9 +77,45 @@ TEST(TokenCounter, ReadsEveryDialect) {
   for (const auto& [pieces, prompt, generated] : table) {
     TokenCounter counter;
     for (const auto& piece : pieces) counter.see(piece);
-    EXPECT_EQ(counter.counts().prompt, prompt) << pieces.front();
-    EXPECT_EQ(counter.counts().generated, generated) << pieces.front();
+    EXPECT_EQ(counter.counts(0).prompt, prompt) << pieces.front();
+    EXPECT_EQ(counter.counts(0).generated, generated) << pieces.front();
   }
+}
+
+/// llama.cpp's own counts are those of one of them.
+TEST(TokenCounter, CountsEachOfSeveralReplies) {
+  TokenCounter whole;
+  whole.know({.replies = 3, .prompt = 7, .generated = 15});
+  whole.see(R"({"usage":{"completion_tokens":5,"prompt_tokens":7}})");
+  EXPECT_EQ(whole.counts(0).prompt, 7);
+  EXPECT_EQ(whole.counts(0).generated, 15);
+
+  TokenCounter stream;
+  stream.know({.replies = 2, .prompt = 7});
+  stream.see(R"(data: {"choices":[{"finish_reason":null,"index":0}],"timings":{"predicted_n":1}})");
+  EXPECT_EQ(stream.counts(9).generated, 9) << "as many pieces as have come, of one that was cut";
+  stream.see(R"(data: {"choices":[{"finish_reason":"length","index":1}],"timings":{"predicted_n":4}})");
+  stream.see(R"(data: {"choices":[{"finish_reason":"stop","index":0}],"timings":{"predicted_n":6}})");
+  EXPECT_EQ(stream.counts(12).prompt, 7);
+  EXPECT_EQ(stream.counts(12).generated, 10);
+}
+
+TEST(TokenCounter, WhatTheReplyDoesNotSayIsTheEngines) {
+  TokenCounter left;
+  left.know({.replies = 1, .prompt = 1200});
+  EXPECT_EQ(left.counts(0).prompt, 1200);
+  EXPECT_FALSE(left.counts(0).generated);
+  EXPECT_EQ(left.counts(3).generated, 3);
+  left.know({.replies = 1, .prompt = 1200, .generated = 8});
+  EXPECT_EQ(left.counts(3).generated, 8);
+}
+
+TEST(TokenTally, IsWhatItWas) {
+  for (const engine::TokenTally& tally :
+       {engine::TokenTally{.replies = 1, .prompt = 0}, {.replies = 4, .prompt = 12, .generated = 200}})
+    EXPECT_EQ(engine::token_tally_from(engine::to_text(tally)), tally);
+  for (const char* wrong : {"", "x", "1", "1 x", "-1 2"})
+    EXPECT_FALSE(engine::token_tally_from(wrong)) << wrong;
 }
 
 class RequestLineTest : public testing::AppTest {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <latch>
 
+#include "engine/api/token_tally.h"
 #include "http/rate_limit.h"
 #include "http/tenant_fixture.h"
 
@@ -104,17 +105,20 @@ TEST_F(LimitsTest, TokensThatARunningRequestMayTakeAreNotGivenToAnother) {
 }
 
 /// llama-server's `response_fields` may leave the counts out.
-TEST_F(LimitsTest, AReplyWithoutCountsIsChargedByItsLength) {
+TEST_F(LimitsTest, AReplyWithoutCountsIsChargedByWhatItsEngineSays) {
   answer_ = [](engine::Request& request) {
-    return Script{.status = request.path == "/infill" ? 400 : 200, .body = std::string(400, 'x')};
+    Script script{.body = "{}"};
+    if (request.path == "/completion") script.headers = {{engine::kTokensHeader, "1 30 70"}};
+    return script;
   };
   const Headers key = make({.limits = {.tpm = 1000}});
   const auto left = [&](const std::string& path) {
-    return ask("POST", path, R"({"model":"a"})", key).headers.at("x-ratelimit-remaining-tokens");
+    const auto reply = ask("POST", path, R"({"model":"a"})", key);
+    EXPECT_FALSE(reply.headers.contains(engine::kTokensHeader)) << "not for clients";
+    return reply.headers.at("x-ratelimit-remaining-tokens");
   };
   EXPECT_EQ(left("/completion"), "900");
   EXPECT_EQ(left("/tokenize"), "900") << "which generates nothing";
-  EXPECT_EQ(left("/infill"), "900") << "neither does an error";
 }
 
 TEST_F(LimitsTest, AStreamThatItsClientLeavesIsChargedByItsPieces) {

@@ -1,5 +1,6 @@
 #include "http/token_counter.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <initializer_list>
@@ -47,16 +48,36 @@ void take(std::optional<std::uint64_t>& into, std::optional<std::uint64_t> found
 
 void TokenCounter::see(std::string_view bytes) {
   if (const auto usage = object_at(bytes, "\"usage\":{"); !usage.empty()) {
-    take(counts_.prompt, count_of(usage, "prompt_tokens"));
-    take(counts_.generated, count_of(usage, "completion_tokens"));
-    take(counts_.generated, count_of(usage, "output_tokens"));
+    take(said_.prompt, count_of(usage, "prompt_tokens"));
+    take(said_.generated, count_of(usage, "completion_tokens"));
+    take(said_.generated, count_of(usage, "output_tokens"));
     // Anthropic counts what came from the cache apart; OpenAI's responses have no such key.
-    take(counts_.prompt, sum_of(usage, {"input_tokens", "cache_read_input_tokens"}));
+    take(said_.prompt, sum_of(usage, {"input_tokens", "cache_read_input_tokens"}));
   }
   if (const auto timings = object_at(bytes, "\"timings\":{"); !timings.empty()) {
-    take(counts_.prompt, sum_of(timings, {"prompt_n", "cache_n"}));
-    take(counts_.generated, count_of(timings, "predicted_n"));
+    take(said_.prompt, sum_of(timings, {"prompt_n", "cache_n"}));
+    take(said_.generated, count_of(timings, "predicted_n"));
   }
+  // One of several has ended: its last piece says what it was.
+  if (has_several() && (bytes.find("\"finish_reason\":\"") != std::string_view::npos ||
+                        bytes.find("\"stop\":true") != std::string_view::npos)) {
+    generated_ += said_.generated.value_or(0);
+    ++ended_;
+  }
+}
+
+gateway::TokenCounts TokenCounter::counts(std::uint64_t pieces) const {
+  gateway::TokenCounts counts = said_;
+  if (has_several()) {
+    counts.prompt = tally_->prompt;
+    counts.generated = ended_ >= tally_->replies ? generated_ : std::max(generated_, pieces);
+    if (tally_->generated) counts.generated = tally_->generated;
+    return counts;
+  }
+  if (!counts.prompt && tally_) counts.prompt = tally_->prompt;
+  if (!counts.generated && tally_) counts.generated = tally_->generated;
+  if (!counts.generated && pieces > 0) counts.generated = pieces;
+  return counts;
 }
 
 }  // namespace switchyard::http

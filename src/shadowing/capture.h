@@ -30,6 +30,7 @@ class Capture final : public gateway::ReplySink {
   }
 
   void respond(gateway::ReplyHead head, std::string body) override;
+  void note(const gateway::ReplyHead& head) override { inner_->note(head); }
   void start(gateway::ReplyHead head) override;
   bool write(std::string bytes) override;
   void when_writable(std::function<void()> resume) override { inner_->when_writable(std::move(resume)); }

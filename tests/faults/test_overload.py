@@ -5,6 +5,7 @@ import socket
 
 import openai
 import pytest
+import requests
 
 from support import admin
 from support.faults import Pulse, chat_request, raw
@@ -90,6 +91,27 @@ def test_a_client_that_stops_waiting_leaves_the_queue(start, slow_talkers):
         client.chat.completions.create(model="alpha", messages=[{"role": "user", "content": "x"}])
     assert busy.result().status_code == 200
     no_leases(server)
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_beside_another_stream_a_clients_time_counts_too(start, slow_talkers, isolation):
+    """llama.cpp looks up from waiting after a second without anybody's tokens only."""
+    server = start("--models-dir", slow_talkers, "--threads", 1, "--ctx-size", 16384, "--parallel", 2, "--isolation",
+                   isolation)
+    assert server.chat("alpha").status_code == 200
+    told = []
+    stream = Background(lambda: Chat(server.stream_chat("alpha", "x", max_tokens=6000, ignore_eos=True),
+                                     on_token=lambda: told.append(1)))
+    wait_until(lambda: len(told) > 3, "tokens")
+    late = server.post("/v1/completions", {"model": "alpha", "prompt": "a", "max_tokens": 4000, "ignore_eos": True},
+                       headers={"x-request-timeout": "300ms"})
+    assert late.status_code == 504, late.text
+    with pytest.raises(requests.RequestException):
+        server.post("/v1/completions", {"model": "alpha", "prompt": "a", "max_tokens": 4000, "ignore_eos": True},
+                    timeout=0.5)
+    wait_until(lambda: admin.version(server, "alpha")["leases"] == 1, "whoever has left to give its slot back")
+    assert stream.running, "the stream goes on all the while"
+    server.kill()
 
 
 def test_slow_readers_give_the_engine_back(configured):

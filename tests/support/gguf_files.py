@@ -169,9 +169,10 @@ def _random_q4_0(random: np.random.Generator, rows: int, columns: int) -> np.nda
 
 def make_random(path: Path, *, embd: int, ff: int, layers: int, heads: int, kv_heads: int,
                 context: int = 8192, quant: str = "Q4_0", vocabulary_of: Path | None = None,
-                seed: int = 1) -> Path:
+                n_vocab: int | None = None, tied: bool = True, seed: int = 1) -> Path:
     """A llama model of any size with random weights. Its text is noise; its cost is real. The
-    vocabulary is the small one, or copied from the model `vocabulary_of`."""
+    vocabulary is the small one, or that of the model `vocabulary_of`: its first `n_vocab` tokens, all
+    without. `tied`: the embeddings are the output's matrix, too."""
     random = np.random.default_rng(seed)
     writer = GGUFWriter(path, "llama")
     writer.add_name(path.stem)
@@ -182,11 +183,18 @@ def make_random(path: Path, *, embd: int, ff: int, layers: int, heads: int, kv_h
         n_vocab = len(TOKENS)
     else:
         reader = GGUFReader(vocabulary_of)
+        tokens = reader.fields["tokenizer.ggml.tokens"].contents()[:n_vocab]
+        n_vocab, known = len(tokens), set(tokens)
         for name, field in reader.fields.items():
-            if name.startswith("tokenizer."):
-                writer.add_key_value(name, field.contents(), field.types[0],
-                                     sub_type=field.types[-1] if len(field.types) > 1 else None)
-        n_vocab = len(reader.fields["tokenizer.ggml.tokens"].data)
+            if not name.startswith("tokenizer."):
+                continue
+            contents = field.contents()
+            if name == "tokenizer.ggml.merges":
+                contents = [merge for merge in contents if merge.replace(" ", "") in known]
+            elif isinstance(contents, list):
+                contents = contents[:n_vocab]
+            writer.add_key_value(name, contents, field.types[0],
+                                 sub_type=field.types[-1] if len(field.types) > 1 else None)
         writer.add_vocab_size(n_vocab)
 
     def matrix(name: str, rows: int, columns: int) -> None:
@@ -201,6 +209,8 @@ def make_random(path: Path, *, embd: int, ff: int, layers: int, heads: int, kv_h
                 writer.add_tensor(name, gguf.quants.quantize(data, kind), raw_dtype=kind)
 
     matrix("token_embd.weight", n_vocab, embd)
+    if not tied:
+        matrix("output.weight", n_vocab, embd)
     writer.add_tensor("output_norm.weight", np.ones(embd, dtype=np.float32))
     kv_width = embd // heads * kv_heads
     for i in range(layers):

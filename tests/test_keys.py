@@ -253,6 +253,9 @@ def test_every_reply_of_a_request_is_charged(start, real_models, isolation):
                     timings_per_token=True)[0]
     assert spent == usage["prompt_tokens"] + 3 * 6
     assert "x-switchyard-tokens" not in reply.headers
+    before = left()
+    assert server.post("/completion", {"model": SMOLLM2, "prompt": [1] * 3000}, headers=bearer(key)).status_code == 400
+    assert left() == before, "what does not fit into the context has cost nothing"
 
 
 def test_a_reply_that_its_client_leaves_is_charged_its_prompt(start, slow_talkers):

@@ -45,7 +45,8 @@ class ServerReply final : public Reply {
     try {
       response_ = handler(request_);
       if (blames_request_for_memory()) answer(ERROR_TYPE_UNAVAILABLE, kNoMemory);
-      if (const TaskTally& tally = TaskOwnerScope::tally(); tally.replies > 0) {
+      // What was refused, even after it was asked for, has cost nothing.
+      if (const TaskTally& tally = TaskOwnerScope::tally(); tally.replies > 0 && response_->status == 200) {
         response_->headers[kTokensHeader] = to_text(
             TokenTally{.replies = tally.replies,
                        .prompt = tally.prompt,

@@ -37,6 +37,13 @@ std::int64_t now_ms() {
   return std::chrono::duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
 
+/// A move that gave way to somebody's is tried again with the next look: every second of a long load.
+void log_refused(const std::string& alias, std::string_view what, const Error& error) {
+  const bool tries_again = error.code == ErrorCode::kConflict;
+  telemetry::log_line(tries_again ? telemetry::LogLevel::kDebug : telemetry::LogLevel::kError, "traffic",
+                      fmt::format("the canary of '{}' {}: {}", alias, what, error.to_string()));
+}
+
 system_clock::time_point to_time(std::int64_t ms) { return system_clock::time_point(milliseconds(ms)); }
 
 }  // namespace
@@ -336,11 +343,7 @@ void Canaries::go_on(const std::string& alias, const std::string& reason, const 
         .split = std::move(split),
         .yields = true},
        [this, alias, reason, who](const SwitchReport& report) {
-         if (report.error) {
-           telemetry::log_error("traffic", "the canary of '{}' does not go on: {}", alias,
-                                report.error->to_string());
-           return;
-         }
+         if (report.error) return log_refused(alias, "does not go on", *report.error);
          {
            const MutexLock lock(mutex_);
            Canary& canary = canaries_.at(alias);
@@ -363,8 +366,7 @@ void Canaries::promote(const std::string& alias, const std::string& reason, cons
        {.alias = alias, .to = to, .options = asked_by(who, "canary promoted: " + reason), .yields = !done},
        [this, alias, reason, who, done](const SwitchReport& report) {
          if (report.error) {
-           telemetry::log_error("traffic", "the canary of '{}' is not promoted: {}", alias,
-                                report.error->to_string());
+           log_refused(alias, "is not promoted", *report.error);
            if (done) done(std::unexpected(*report.error));
            return;
          }
@@ -385,8 +387,7 @@ void Canaries::give_back(const std::string& alias, CanaryState state, const std:
        {.alias = alias, .to = {}, .options = asked_by(who, why), .kind = Kind::kRollback, .yields = !done},
        [this, alias, state, reason, who, done](const SwitchReport& report) {
          if (report.error) {
-           telemetry::log_error("traffic", "the canary of '{}' is not rolled back: {}", alias,
-                                report.error->to_string());
+           log_refused(alias, "is not rolled back", *report.error);
            if (done) done(std::unexpected(*report.error));
            return;
          }

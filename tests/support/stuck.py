@@ -47,8 +47,8 @@ def _computes(tid: int, instruction: int) -> bool:
 class _Holder:
     """ptrace belongs to the thread that attaches, so one thread does all of it."""
 
-    def __init__(self, tid: int):
-        self._tid = tid
+    def __init__(self, tid: int, computing: bool):
+        self._tid, self._computing = tid, computing
         self._held, self._let_go = threading.Event(), threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -70,12 +70,12 @@ class _Holder:
         return registers[16]
 
     def _hold(self) -> None:
-        """Stops it where it computes. Elsewhere than on x86-64: where it is."""
+        """Stops it where it computes (x86-64), or where it is."""
         self._call(PTRACE_SEIZE)
         for _ in range(TRIES):
             self._call(PTRACE_INTERRUPT)
             os.waitpid(self._tid, WALL)
-            if platform.machine() != "x86_64" or _computes(self._tid, self._instruction()):
+            if not self._computing or platform.machine() != "x86_64" or _computes(self._tid, self._instruction()):
                 return
             self._call(PTRACE_CONT)
             time.sleep(0.001)
@@ -99,8 +99,9 @@ class _Holder:
 
 
 @contextlib.contextmanager
-def held_still(tid: int):
-    holder = _Holder(tid)
+def held_still(tid: int, computing: bool = True):
+    """`computing`: it has work; one that waits for some holds nothing, wherever that is."""
+    holder = _Holder(tid, computing)
     try:
         yield
     finally:

@@ -131,8 +131,8 @@ class LoaderImpl final : public Loader {
  private:
   [[nodiscard]] Result<std::unique_ptr<Engine>> as_it_was_set(Result<std::unique_ptr<Engine>> engine,
                                                               const ModelSpec& spec) {
-    if (engine) *engine = adapters_.keep(*std::move(engine), spec);
-    return engine;
+    if (!engine) return engine;
+    return adapters_.keep(*std::move(engine), spec);
   }
   [[nodiscard]] std::unique_ptr<SlotStateKeeper> keeper_of(const ModelSpec& spec,
                                                            const Inspection& inspection) {

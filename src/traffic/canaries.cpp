@@ -183,7 +183,8 @@ void Canaries::command(const std::string& alias, Command command, const std::str
       [this, alias, command, who, done = std::move(done)] { command_now(alias, command, who, done); });
 }
 
-void Canaries::command_now(const std::string& name, Command command, const std::string& who, Done done) {
+void Canaries::command_now(const std::string& name, Command command, const std::string& who,
+                           const Done& done) {
   const auto alias = dependencies_.switcher.describe(name);
   if (!alias) return done(std::unexpected(alias.error()));
   const std::string key = alias->alias.name;

@@ -119,7 +119,7 @@ class Canaries {
   void start_now(Request request, Done done);
   void started(const Request& request, const models::VersionRef& stable, const models::VersionRef& canary,
                const SwitchReport& report, const Done& done);
-  void command_now(const std::string& alias, Command command, const std::string& who, Done done);
+  void command_now(const std::string& alias, Command command, const std::string& who, const Done& done);
   void look_at(const std::string& alias);
   void go_on(const std::string& alias, const std::string& reason, const std::string& who, const Done& done);
   void promote(const std::string& alias, const std::string& reason, const std::string& who, const Done& done);

@@ -143,7 +143,7 @@ class Switcher::Impl : public std::enable_shared_from_this<Impl> {
   void on_event(const telemetry::Event& event);
   /// A callback for the manager that comes back to `step` on the strand, if this still lives then.
   template <typename Step>
-  auto posted(Step step) {
+  auto posted(const Step& step) {
     return [weak = weak_from_this(), step] {
       if (const auto self = weak.lock()) self->strand_.post([self = self.get(), step] { step(*self); });
     };

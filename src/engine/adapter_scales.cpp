@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "engine/forwarding_engine.h"
 #include "telemetry/log.h"
 
 namespace switchyard::engine {
@@ -23,30 +24,20 @@ std::string key_of(const ModelSpec& spec) {
   return adapters.empty() ? adapters : prefix_of(spec.model, spec.version) + adapters;
 }
 
-class NotingEngine final : public Engine {
+class NotingEngine final : public ForwardingEngine {
  public:
   NotingEngine(std::unique_ptr<Engine> inner, AdapterScales& scales, std::string key)
-      : inner_(std::move(inner)), scales_(scales), key_(std::move(key)) {}
+      : ForwardingEngine(std::move(inner)), scales_(scales), key_(std::move(key)) {}
 
   [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override {
-    if (request.method != "POST" || request.path != kPath) return inner_->handle(std::move(request));
+    if (request.method != "POST" || request.path != kPath) return inner().handle(std::move(request));
     std::string body = request.body;
-    auto reply = inner_->handle(std::move(request));
+    auto reply = inner().handle(std::move(request));
     if (reply->status() == 200) scales_.note(key_, std::move(body));
     return reply;
   }
-  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override {
-    return inner_->sample(patience);
-  }
-  [[nodiscard]] std::string info_json() const override { return inner_->info_json(); }
-  [[nodiscard]] std::string props_json() override { return inner_->props_json(); }
-  [[nodiscard]] std::shared_ptr<Weights> weights() override { return inner_->weights(); }
-  [[nodiscard]] Status probe(std::chrono::milliseconds bound) override { return inner_->probe(bound); }
-  [[nodiscard]] std::shared_ptr<const LoopActivity> activity() const override { return inner_->activity(); }
-  [[nodiscard]] bool abort(std::chrono::milliseconds bound) override { return inner_->abort(bound); }
 
  private:
-  const std::unique_ptr<Engine> inner_;
   AdapterScales& scales_;
   const std::string key_;
 };

@@ -46,12 +46,8 @@ class ServerReply final : public Reply {
       response_ = handler(request_);
       if (blames_request_for_memory()) answer(ERROR_TYPE_UNAVAILABLE, kNoMemory);
       // What was refused, even after it was asked for, has cost nothing.
-      if (const TaskTally& tally = TaskOwnerScope::tally(); tally.replies > 0 && response_->status == 200) {
-        response_->headers[kTokensHeader] = to_text(
-            TokenTally{.replies = tally.replies,
-                       .prompt = tally.prompt,
-                       .generated = tally.generated > 0 ? std::optional(tally.generated) : std::nullopt});
-      }
+      if (const TokenTally& tally = TaskOwnerScope::tally(); tally.replies > 0 && response_->status == 200)
+        response_->headers[kTokensHeader] = to_text(tally);
       return;
     } catch (const std::bad_alloc&) {
       type = ERROR_TYPE_UNAVAILABLE;

@@ -8,6 +8,7 @@
 
 #include "build-info.h"
 #include "common.h"
+#include "engine/forwarding_engine.h"
 #include "engine/params.h"
 #include "engine/weights_store.h"
 
@@ -15,33 +16,19 @@ namespace switchyard::engine {
 namespace {
 
 /// An engine whose end takes its turn among those that share its weights.
-class SerialisedEngine final : public Engine {
+class SerialisedEngine final : public ForwardingEngine {
  public:
   SerialisedEngine(std::unique_ptr<Engine> inner, std::shared_ptr<Mutex> turn)
-      : turn_(std::move(turn)), inner_(std::move(inner)) {}
+      : ForwardingEngine(std::move(inner)), turn_(std::move(turn)) {}
   ~SerialisedEngine() override {
     const MutexLock lock(*turn_);
-    inner_.reset();
+    end_inner();
   }
   SerialisedEngine(const SerialisedEngine&) = delete;
   SerialisedEngine& operator=(const SerialisedEngine&) = delete;
 
-  [[nodiscard]] std::unique_ptr<Reply> handle(Request request) override {
-    return inner_->handle(std::move(request));
-  }
-  [[nodiscard]] EngineSample sample(std::chrono::milliseconds patience) override {
-    return inner_->sample(patience);
-  }
-  [[nodiscard]] std::string info_json() const override { return inner_->info_json(); }
-  [[nodiscard]] std::string props_json() override { return inner_->props_json(); }
-  [[nodiscard]] std::shared_ptr<Weights> weights() override { return inner_->weights(); }
-  [[nodiscard]] Status probe(std::chrono::milliseconds bound) override { return inner_->probe(bound); }
-  [[nodiscard]] std::shared_ptr<const LoopActivity> activity() const override { return inner_->activity(); }
-  [[nodiscard]] bool abort(std::chrono::milliseconds bound) override { return inner_->abort(bound); }
-
  private:
   const std::shared_ptr<Mutex> turn_;
-  std::unique_ptr<Engine> inner_;
 };
 
 std::string join(const ArgMap& args) {

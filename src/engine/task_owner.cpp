@@ -1,10 +1,10 @@
 #include "engine/task_owner.h"
 
-#include <algorithm>
 #include <functional>
 #include <utility>
 #include <vector>
 
+#include "engine/api/token_tally.h"
 #include "server-queue.h"
 
 using Tasks = std::vector<server_task>;
@@ -23,7 +23,7 @@ namespace {
 
 thread_local std::string current_owner;
 thread_local std::string current_asker;
-thread_local TaskTally current_tally;
+thread_local TokenTally current_tally;
 
 void count(const server_task& task) {
   switch (task.type) {
@@ -56,7 +56,7 @@ TaskOwnerScope::~TaskOwnerScope() {
   current_asker.clear();
 }
 
-const TaskTally& TaskOwnerScope::tally() { return current_tally; }
+const TokenTally& TaskOwnerScope::tally() { return current_tally; }
 
 static void post(server_response_reader* reader, server_task&& task, bool front) {
   count(task);
@@ -77,8 +77,10 @@ static server_response_reader::batch_response wait_for_all(server_response_reade
                                                            const std::function<bool()>& should_stop) {
   auto all = __real__ZN22server_response_reader12wait_for_allERKSt8functionIFbvEE(reader, should_stop);
   for (const server_task_result_ptr& result : all.results) {
-    if (const auto* reply = dynamic_cast<const server_task_result_cmpl_final*>(result.get()))
-      current_tally.generated += static_cast<std::uint64_t>(std::max(reply->n_decoded, 0));
+    const auto* reply = dynamic_cast<const server_task_result_cmpl_final*>(result.get());
+    if (reply == nullptr || reply->n_decoded <= 0) continue;
+    current_tally.generated =
+        current_tally.generated.value_or(0) + static_cast<std::uint64_t>(reply->n_decoded);
   }
   return all;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,18 +14,15 @@ namespace switchyard::engine {
 /// The owner of what the server itself generates to see whether an engine does; no key is called so.
 inline constexpr const char* kProbe = "\x01probe";
 
-/// What was asked of a loop in a TaskOwnerScope, and what came of it.
-struct TaskTally {
-  std::uint64_t replies = 0;    ///< one for each prompt and each reply to it
-  std::uint64_t prompt = 0;     ///< tokens, each prompt once
-  std::uint64_t generated = 0;  ///< tokens of the replies that were waited for to their end
-};
+struct TokenTally;  // engine/api/token_tally.h
 
 /// While it lives, tasks that this thread posts belong to `owner`, and `asker` waits for them.
 class TaskOwnerScope {
  public:
   TaskOwnerScope(std::string owner, std::string asker);
-  [[nodiscard]] static const TaskTally& tally();
+  /// What this thread's tasks since the last scope began have asked for; generated: by the replies that were
+  /// waited for to their end.
+  [[nodiscard]] static const TokenTally& tally();
   ~TaskOwnerScope();
   TaskOwnerScope(const TaskOwnerScope&) = delete;
   TaskOwnerScope& operator=(const TaskOwnerScope&) = delete;

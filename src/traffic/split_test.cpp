@@ -133,9 +133,7 @@ TEST_F(SwitcherTest, TheArmsStandInForOneAnother) {
 TEST_F(SwitcherTest, AnArmThatLeavesTheCatalogIsTheFirstOnes) {
   ask(divide({{"a@1", 50}, {"b@1", 50}}));
   executor_.run_all();
-  std::erase_if(catalog_, [](const auto& model) { return model.id == "b"; });
-  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
-  ASSERT_TRUE(switcher_->define({{"chat", kA}}));
+  take_from_catalog("b");
   EXPECT_EQ(share(*switcher_, "chat", kA), 1000);
 }
 
@@ -145,9 +143,7 @@ TEST_F(SwitcherTest, TheFirstArmThatLeavesTheCatalogLeavesTheOthersTheirAlias) {
   request.when_missing = WhenMissing::kMake;
   ask(std::move(request));
   executor_.run_all();
-  std::erase_if(catalog_, [](const auto& model) { return model.id == "b"; });
-  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
-  ASSERT_TRUE(switcher_->define({{"chat", kA}}));
+  take_from_catalog("b");
   EXPECT_EQ(share(*switcher_, "mine", kA), 1000);
 }
 
@@ -192,9 +188,7 @@ TEST_F(SwitcherTest, PreviousIsWhereARollbackGoes) {
   ask_and_run("chat", "b@1");
   ask_and_run("chat", "m@1");
   EXPECT_EQ(means("chat@previous"), kB);
-  std::erase_if(catalog_, [](const auto& model) { return model.id == "b"; });
-  ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
-  ASSERT_TRUE(switcher_->define({{"chat", kA}}));
+  take_from_catalog("b");
   EXPECT_EQ(means("chat@previous"), kA);
   EXPECT_EQ(switcher_->describe("chat")->previous.front(), kA);
   ask(divide({{"m@1", 50}, {"a@1", 50}}));

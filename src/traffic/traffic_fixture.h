@@ -60,6 +60,13 @@ class SwitcherTest : public ::testing::Test {
     executor_.run_all();
   }
 
+  /// A reload without this model.
+  void take_from_catalog(const std::string& id) {
+    std::erase_if(catalog_, [&](const auto& model) { return model.id == id; });
+    ASSERT_TRUE(manager_->set_catalog(catalog_, models::Manager::Preload::kNone));
+    ASSERT_TRUE(switcher_->define({{"chat", kA}}));
+  }
+
   void set_limits(std::uint32_t models_max) {
     limits_.models_max = models_max;
     manager_->set_limits(limits_);
